@@ -1,0 +1,32 @@
+# penjing_module(name USES module... LINK library...): the static library penjing_<name> from
+# src/<name>/**.cc. Sources are found, so that a new file needs no line here.
+function(penjing_module name)
+  cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
+  if(NOT sources)
+    file(WRITE ${PROJECT_BINARY_DIR}/empty_${name}.cc "")
+    set(sources ${PROJECT_BINARY_DIR}/empty_${name}.cc)
+  endif()
+  add_library(penjing_${name} STATIC ${sources})
+  target_include_directories(penjing_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+  target_link_libraries(penjing_${name} PRIVATE $<BUILD_INTERFACE:penjing_options> PUBLIC ${arg_LINK})
+  foreach(used IN LISTS arg_USES)
+    target_link_libraries(penjing_${name} PUBLIC penjing_${used})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY PENJING_MODULES ${name})
+endfunction()
+
+# The program build/<preset>/penjing: src/cli on top of every module.
+function(penjing_program)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cli/*.cc)
+  list(FILTER sources EXCLUDE REGEX "src/cli/main\\.cc$")
+  get_property(modules GLOBAL PROPERTY PENJING_MODULES)
+  list(TRANSFORM modules PREPEND penjing_)
+  add_library(penjing_cli STATIC ${sources})
+  target_link_libraries(penjing_cli PRIVATE penjing_options PUBLIC ${modules} CLI11::CLI11)
+  target_compile_definitions(penjing_cli PRIVATE PENJING_VERSION="${PROJECT_VERSION}")
+  add_executable(penjing ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
+  target_link_libraries(penjing PRIVATE penjing_cli penjing_options)
+  set_target_properties(penjing PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+endfunction()
