@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace penjing {
+
+// The architecture as data: an embedding, then an ordered list of blocks from a closed set, each with its own
+// widths. The runtime's planner, the trainer's builder, the cost model, the checks and `inspect` walk this one
+// list. A new family is a function config.json -> Description (src/model/architectures/<family>.cc) and
+// needs no new concept.
+//
+// Values: value 0 is the embedding's output, block i produces value i+1. A block reads `input` and adds
+// `residual` (kNoValue: adds nothing). A part that is absent (width 0) has no block.
+//   post-norm:  y = norm(f(x) + residual)      pre-norm:  y = f(norm(x)) + residual      none: f(x) + residual
+
+inline constexpr int kNoValue = -1;
+
+enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
+enum class NormKind { kLayerNorm, kRmsNorm, kAffine /* MobileBERT's NoNorm: x * weight + bias */ };
+enum class NormPlace { kNone, kPre, kPost };
+enum class PositionScheme { kNone, kLearned, kLearnedOffset /* RoBERTa: first is pad_token_id + 1 */,
+                            kRelativeBuckets /* MPNet, T5 */, kRotary };
+enum class BlockKind { kAttention, kFeedForward, kBottleneck, kNorm };
+
+// y = x W^T + b. `name` is the module's name in the checkpoint, in canonical form (without a "bert." prefix):
+// "encoder.layer.0.attention.self.query"; its tensors are name + ".weight" etc. (model/linear.h).
+struct LinearSpec {
+  std::string name;
+  int64_t in = 0, out = 0;
+  bool bias = true;
+};
+
+struct NormSpec {
+  std::string name;  // "embeddings.LayerNorm"
+  NormKind kind = NormKind::kLayerNorm;
+  int64_t width = 0;
+  float epsilon = 1e-12f;
+  bool bias = true;
+};
+
+struct PositionSpec {
+  PositionScheme scheme = PositionScheme::kLearned;
+  std::string name;        // table: "embeddings.position_embeddings", or the bias table of relative buckets
+  int64_t count = 0;       // rows of the table, or the largest length
+  int64_t offset = 0;      // first position's row
+  int64_t num_buckets = 0, max_distance = 0;  // relative buckets
+  double rotary_base = 0;
+};
+
+struct EmbeddingSpec {
+  std::string word;        // "embeddings.word_embeddings"
+  int64_t vocab_size = 0, width = 0;
+  std::string token_type;  // empty: none
+  int64_t type_vocab_size = 0;
+  PositionSpec position;
+  bool has_norm = true;
+  NormSpec norm;
+  bool has_projection = false;  // ELECTRA, ALBERT, MobileBERT: embedding width -> hidden size
+  LinearSpec projection;
+  int trigram = 0;  // MobileBERT: 3 = concatenates the embeddings of the neighbours before the projection
+  int64_t out() const { return has_projection ? projection.out : width; }
+};
+
+struct AttentionSpec {
+  LinearSpec query, key, value, output;  // query.out = num_heads * head_dim
+  int64_t num_heads = 0, head_dim = 0;
+  int query_key_input = kNoValue;  // where Q and K read when not from the block's input (MobileBERT)
+  int64_t window = 0;              // 0 = global, else tokens to each side
+  float scale = 0;                 // 1 / sqrt(head_dim)
+  PositionSpec position{PositionScheme::kNone, "", 0, 0, 0, 0, 0};  // relative bias or rotary inside attention
+};
+
+struct FeedForwardSpec {
+  LinearSpec up, down;
+  Activation activation = Activation::kGelu;
+  bool gated = false;
+  LinearSpec gate;  // y = down(act(gate(x)) * up(x))
+};
+
+struct BottleneckSpec {
+  LinearSpec linear;
+  Activation activation = Activation::kNone;
+};
+
+struct Block {
+  std::string name;  // "encoder.layer.0.attention"
+  int layer = 0;     // which layer of the family it belongs to, for reports
+  int input = 0, residual = kNoValue;
+  NormPlace norm_place = NormPlace::kPost;
+  NormSpec norm;  // for kNorm blocks: the block itself
+  std::variant<AttentionSpec, FeedForwardSpec, BottleneckSpec, NormSpec> part;
+
+  BlockKind kind() const { return static_cast<BlockKind>(part.index()); }
+};
+
+enum class HeadKind { kPooler, kSequenceClassifier, kTokenClassifier, kMaskedLm, kQuestionAnswering };
+
+// A head is a short chain on the encoder's output: [gather first token] dense+activation [norm] projection.
+struct HeadSpec {
+  HeadKind kind = HeadKind::kPooler;
+  bool has_dense = false;
+  LinearSpec dense;
+  Activation activation = Activation::kTanh;
+  bool has_norm = false;
+  NormSpec norm;
+  bool has_projection = false;
+  LinearSpec projection;         // logits; its weight may be the word embeddings (masked LM)
+  std::string projection_bias;   // tensor name when it is not projection.name + ".bias"
+  bool tied_to_word_embeddings = false;
+};
+
+struct Description {
+  std::string family;  // "bert", "distilbert": model_type
+  EmbeddingSpec embedding;
+  std::vector<Block> blocks;
+  int output = 0;      // value that leaves the encoder
+  int64_t hidden_size = 0, num_layers = 0, max_positions = 0;
+  std::vector<HeadSpec> heads;  // those the config announces or whose tensors are present
+  const HeadSpec* find_head(HeadKind kind) const;
+};
+
+}  // namespace penjing

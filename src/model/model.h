@@ -1,0 +1,67 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "model/description.h"
+#include "model/tensor.h"
+
+namespace penjing {
+
+// What Sentence-Transformers puts after the encoder, from modules.json.
+enum class PoolingMode { kCls, kMean, kMax, kMeanSqrtLen, kWeightedMean, kLastToken };
+struct PoolingSpec {
+  std::vector<PoolingMode> modes;  // several are concatenated in the order of Sentence-Transformers
+  bool include_prompt = true;
+};
+struct SentenceModule {
+  enum class Kind { kPooling, kDense, kNormalize } kind = Kind::kPooling;
+  PoolingSpec pooling;
+  LinearSpec dense;  // its tensors are in Model::tensors as "<folder>.linear.weight" / ".bias"
+  Activation activation = Activation::kNone;
+};
+struct SentenceSpec {
+  std::vector<SentenceModule> modules;  // empty: not a sentence model (pooling must then be asked for)
+  int64_t max_seq_length = 0;           // 0: the tokenizer's own, capped by the positions
+  std::vector<std::pair<std::string, std::string>> prompts;
+  std::string default_prompt;
+};
+
+// A file of the model folder that Penjing does not interpret or only reads in part (tokenizer files, README,
+// modules.json): carried through unchanged, relative path and content.
+struct SideFile {
+  std::string path;
+  std::string content;
+};
+
+// A model in memory: everything its folder says. Tensors are views into mapped files until changed.
+struct Model {
+  std::filesystem::path folder;  // where it was read from; empty when made in memory
+  Json config;                   // config.json, unknown keys kept
+  TensorMap tensors;             // names as in the checkpoint, made canonical by canonicalize()
+  Description description;       // from describe(config, tensors)
+  SentenceSpec sentence;
+  std::vector<SideFile> side_files;
+  std::vector<std::string> id2label;  // class names in order, empty when the config has none
+};
+
+// config.json's model_type -> Description through architectures.def. Throws kUnsupported with the list of
+// families that are supported; kFormat for a value out of range (named with the value wanted). Per-layer
+// widths come from compression_config.layers[i] (0 = the part is absent); pruned_heads is honoured.
+Description describe(const Json& config, const TensorMap& tensors);
+
+// Renames tensors to the canonical form of the description: strips "bert." / "distilbert." / "module.",
+// LayerNorm.gamma/beta -> weight/bias. Unknown tensors keep their names. A collision is a kFormat error.
+TensorMap canonicalize(const TensorMap& tensors, const Json& config);
+
+// Structural check of all tensors that the description needs: present, shape, computable type. With
+// `values`, also finite (names tensor and index). Throws kFormat.
+void check_model(const Model& model, bool values);
+
+// canonicalize + describe + check_model(values = false) + id2label: what the readers in io/ call last.
+void complete_model(Model& model);
+
+}  // namespace penjing
