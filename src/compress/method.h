@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "model/model.h"
+
+namespace penjing {
+
+// The seam of every compression method. A method is one file in compress/methods/ (with gradients:
+// train/methods/, distill/methods/), one line in methods.def, one test. CLI verbs, recipe schema, docs and
+// Python are generated from the record and its parameters: the declaration below is the only one.
+
+// One typed parameter. The value lives in the method's Params struct; `type` and `choices` describe it.
+struct ParamInfo {
+  enum class Type { kBool, kInt, kDouble, kString, kChoice, kStringList };
+  std::string name;            // "scheme": recipe key; on the command line --scheme
+  Type type = Type::kString;
+  Json default_value;
+  std::vector<std::string> choices;  // kChoice
+  double min = 0, max = 0;           // kInt, kDouble; equal: no range
+  std::string help;
+};
+
+enum class Needs { kNothing, kCalibrationText, kLabels, kGradients, kTeacher };
+
+// What a method may use beside the model and its parameters.
+struct MethodContext {
+  std::vector<std::string> calibration_texts;
+  std::function<void(const std::string&)> note;  // a line for the user ("ignored: pooler.dense"); may be empty
+};
+
+// What it did, for compression.json and the printed table.
+struct MethodReport {
+  Json details = Json::object();
+  std::vector<std::string> notes;
+};
+
+struct Method {
+  const char* name;      // "quantize" (unique: recipe key "method")
+  const char* verb;      // command-line verb: "quantize"; several methods of one verb are told apart by --method
+  const char* summary;   // one line
+  const char* help;      // a paragraph: formula, paper, what it leaves alone; examples
+  Needs needs;
+  std::vector<ParamInfo> (*params)();
+  // Resolved parameters in (every key present, checked), a new model out. Throws Error.
+  Model (*apply)(const Model& model, const Json& params, MethodContext& context, MethodReport& report);
+};
+
+std::span<const Method* const> all_methods();  // in the order of methods.def
+const Method* find_method(std::string_view name);
+
+// Fills defaults, checks types, ranges and choices. An unknown key is a kInput error naming the nearest.
+Json resolve_params(const Method& method, const Json& given);
+
+}  // namespace penjing

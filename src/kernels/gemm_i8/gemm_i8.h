@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu.h"
+
+namespace penjing::gemm_i8 {
+
+// y[n][t] = float(acc - zero_point[t] * row_sum[n]) * (scale_x[t] * scale_w[n]) + bias[n]  (+ residual[n][t])
+// acc = sum over k of w[n][k] (s8, -127..127) * x[k][t] (u8), int32 and exact on every instruction set:
+// K <= 2^31 / (255 * 127) = 66,000 (checked by the caller). The correction is int32 too; the conversion to
+// float rounds to nearest-even; products and sums are separate IEEE operations in the order written, no FMA.
+//
+// x: one panel of codes [K4][width] u8, K4 = K rounded up to 4, surplus rows zero (weights there are zero too).
+// y, residual: panels [N][width] float.
+struct Args {
+  const uint8_t* x;
+  const float* scale_x;        // [width]
+  const int32_t* zero_point;   // [width]
+  const void* w;               // packed by the same kernel's pack()
+  const float* scale_w;        // [N]
+  const int32_t* row_sum;      // [N]: sum over k of w[n][k]
+  const float* bias;           // [N] or null
+  const float* residual;       // or null
+  float* y;
+  int64_t k, n_begin, n_end;   // n_begin a multiple of kOutputs
+  int width;
+};
+
+inline constexpr int kOutputs = 8;
+
+struct Kernel {
+  Isa isa;
+  std::size_t (*packed_bytes)(int64_t n, int64_t k);
+  void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
+  void (*run)(const Args& args);
+};
+
+const Kernel& select();
+const Kernel* find(Isa isa);
+
+}  // namespace penjing::gemm_i8
