@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "model/model.h"
+#include "predict/predictor.h"
+
+namespace penjing {
+
+struct EngineOptions {
+  std::vector<OutputKind> heads;  // which heads to pack; empty: all the model has
+};
+
+// A model's weights packed for the chosen kernels, and its plan. Immutable: any number of sessions in any
+// threads share it. Keeps the model's mapped files alive where it still reads them (word embeddings) and
+// checks them for poisoning after each forward.
+class Engine {
+ public:
+  static std::shared_ptr<const Engine> build(const Model& model, const EngineOptions& options = {});
+  virtual ~Engine() = default;
+
+  // A session owns its scratch memory, grown to the largest batch it has seen, bounded by splitting batches of
+  // more than `max_batch_tokens` tokens at sequence borders; one call at a time. The pool is shared.
+  virtual std::unique_ptr<Predictor> new_session(std::shared_ptr<ThreadPool> pool,
+                                                 int64_t max_batch_tokens = 16384) const = 0;
+  virtual std::size_t packed_bytes() const = 0;
+  virtual const Description& description() const = 0;
+};
+
+}  // namespace penjing
