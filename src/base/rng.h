@@ -14,10 +14,10 @@ class Rng {
  public:
   explicit Rng(uint64_t seed, uint64_t stream = 0) : seed_(seed), stream_(stream) {}
 
-  uint64_t bits();                       // 64 uniform bits
-  uint64_t below(uint64_t bound);        // uniform in [0, bound), bound >= 1, without modulo bias
-  double uniform();                      // [0, 1), 53 bits
-  float normal();                        // mean 0, variance 1 (Box-Muller on two draws)
+  uint64_t bits();                 // 64 uniform bits
+  uint64_t below(uint64_t bound);  // uniform in [0, bound), bound >= 1, without modulo bias
+  double uniform();                // [0, 1), 53 bits
+  float normal();                  // mean 0, variance 1 (Box-Muller on two draws)
   uint64_t position() const { return position_; }
   void seek(uint64_t position) { position_ = position; }
 

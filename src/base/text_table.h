@@ -21,8 +21,8 @@ class TextTable {
   std::string align_;
 };
 
-std::string format_bytes(double bytes);        // "86.7 MB" (decimal units, as file managers show)
-std::string format_count(int64_t count);       // "22,713,216"
+std::string format_bytes(double bytes);   // "86.7 MB" (decimal units, as file managers show)
+std::string format_count(int64_t count);  // "22,713,216"
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // by edit distance
 
 }  // namespace penjing

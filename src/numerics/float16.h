@@ -12,6 +12,8 @@ uint16_t float_to_half(float value);
 float half_to_float(uint16_t half);
 uint16_t float_to_bfloat16(float value);
 
-inline float bfloat16_to_float(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
+inline float bfloat16_to_float(uint16_t value) {
+  return std::bit_cast<float>(uint32_t{value} << 16);
+}
 
 }  // namespace penjing

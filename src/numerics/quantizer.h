@@ -10,13 +10,13 @@ namespace penjing {
 //
 //   affine:     lo = min(0, min x), hi = max(0, max x)           (the range contains 0, so 0 is exact)
 //               scale = (hi - lo) / (q_max - q_min), inverse = 1 / scale
-//               zero_point = q_min - round_even(lo * inverse), clamped to [q_min, q_max]
+//               zero_point = clamp(q_min - round_even(lo * inverse), q_min, q_max)
 //               q = clamp(round_even(x * inverse) + zero_point, q_min, q_max)
-//   symmetric:  scale = max|x| / q_max, q = clamp(round_even(x / scale form: x * inverse), -q_max, q_max)
+//   symmetric:  scale = max|x| / q_max, inverse = 1 / scale, q = clamp(round_even(x * inverse), q_min, q_max)
 //   value:      x^ = scale * (q - zero_point)
 //
-// A range that is zero (all x = 0), or whose scale or inverse is not a finite normal number, gets scale 1
-// and, for affine, zero_point q_min... so that every code is zero_point and x^ = 0 for x = 0.
+// A range that is zero, or whose scale or inverse is not a normal number (about below 1e-36 or above 8e37),
+// gets scale 1, inverse 1 and zero_point = 0 clamped into the codes: x = 0 still becomes exactly 0.
 // NaN input is the caller's to refuse (checks name the tensor).
 struct IntegerRange {
   int32_t min, max;
@@ -28,15 +28,15 @@ struct QuantParams {
   int32_t zero_point = 0;
 };
 
-QuantParams affine_params(float lo, float hi, IntegerRange range);       // widens [lo, hi] to contain 0
-QuantParams symmetric_params(float max_abs, IntegerRange range);         // zero_point 0
+QuantParams affine_params(float lo, float hi, IntegerRange range);  // widens [lo, hi] to contain 0
+QuantParams symmetric_params(float max_abs, IntegerRange range);    // zero_point 0
 int32_t quantize_value(float x, const QuantParams& params, IntegerRange range);
 inline float dequantize_value(int32_t q, const QuantParams& params) {
   return params.scale * static_cast<float>(q - params.zero_point);
 }
 
 // Symmetric INT8 by row: weight [rows, columns] row-major -> codes [rows, columns], scales [rows].
-void quantize_rows_symmetric(std::span<const float> weight, int64_t rows, int64_t columns,
-                             IntegerRange range, std::span<int8_t> codes, std::span<float> scales);
+void quantize_rows_symmetric(std::span<const float> weight, int64_t rows, int64_t columns, IntegerRange range,
+                             std::span<int8_t> codes, std::span<float> scales);
 
 }  // namespace penjing

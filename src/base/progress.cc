@@ -1,0 +1,108 @@
+#include "base/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <mutex>
+
+namespace penjing {
+
+namespace {
+std::atomic<ProgressStyle> style{ProgressStyle::kNone};
+using Clock = std::chrono::steady_clock;
+
+std::string format_seconds(double seconds) {
+  if (seconds < 60) return fmt::format("{:.0f} s", seconds);
+  if (seconds < 3600)
+    return fmt::format("{:.0f} min {:02.0f} s", std::floor(seconds / 60), std::fmod(seconds, 60));
+  return fmt::format("{:.0f} h {:02.0f} min", std::floor(seconds / 3600), std::fmod(seconds / 60, 60));
+}
+}  // namespace
+
+void set_progress_style(ProgressStyle new_style) {
+  style = new_style;
+}
+
+ProgressStyle detect_progress_style(bool quiet) {
+  if (quiet) return ProgressStyle::kNone;
+  return ::isatty(STDERR_FILENO) != 0 ? ProgressStyle::kBar : ProgressStyle::kLines;
+}
+
+struct Progress::State {
+  std::string label, unit;
+  int64_t total = 0;
+  ProgressStyle shown = ProgressStyle::kNone;
+  Clock::time_point start = Clock::now();
+  std::atomic<int64_t> done{0};
+  std::mutex mutex;                // guards what follows
+  Clock::time_point last = start;  // last time a line was drawn
+  int64_t last_tenth = 0;
+  bool drawn = false;
+
+  void draw(bool final) {
+    const int64_t count = std::min(done.load(), total);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double share = total > 0 ? static_cast<double>(count) / static_cast<double>(total) : 1.0;
+    const double rate = seconds > 0 ? static_cast<double>(count) / seconds : 0;
+    const double left = rate > 0 ? static_cast<double>(total - count) / rate : 0;
+    const std::string tail =
+        fmt::format("{}/{}{}{}  {:.4g}/s  {}", count, total, unit.empty() ? "" : " ", unit, rate,
+                    final ? format_seconds(seconds) : format_seconds(left) + " left");
+    if (shown == ProgressStyle::kBar) {
+      constexpr int kWidth = 24;
+      const int filled = static_cast<int>(share * kWidth);
+      fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}\x1b[K{}", label,
+                 std::string(static_cast<std::size_t>(filled), '#'),
+                 std::string(static_cast<std::size_t>(kWidth - filled), '.'), share * 100, tail,
+                 final ? "\n" : "");
+    } else {
+      fmt::print(stderr, "{}: {:.0f} %  {}\n", label, share * 100, tail);
+    }
+    std::fflush(stderr);
+    drawn = true;
+  }
+};
+
+Progress::Progress(std::string label, int64_t total, std::string unit) : state_(new State) {
+  state_->label = std::move(label);
+  state_->unit = std::move(unit);
+  state_->total = std::max<int64_t>(total, 0);
+  state_->shown = style;
+}
+
+Progress::~Progress() {
+  if (state_->drawn) {
+    try {
+      state_->draw(true);
+    } catch (...) {  // a progress line is never worth an abort
+    }
+  }
+  delete state_;
+}
+
+void Progress::advance(int64_t units) {
+  State& s = *state_;
+  const int64_t count = s.done += units;
+  if (s.shown == ProgressStyle::kNone) return;
+  const std::unique_lock lock(s.mutex, std::try_to_lock);
+  if (!lock) return;  // another thread is drawing
+  const auto now = Clock::now();
+  if (now - s.start < std::chrono::milliseconds(500)) return;
+  if (s.shown == ProgressStyle::kBar) {
+    if (now - s.last < std::chrono::milliseconds(100) && s.drawn) return;
+  } else {
+    const int64_t tenth = s.total > 0 ? count * 10 / s.total : 10;
+    if (s.drawn && tenth <= s.last_tenth) return;
+    if (count >= s.total) return;  // the destructor prints the last line
+    s.last_tenth = tenth;
+  }
+  s.last = now;
+  s.draw(false);
+}
+
+}  // namespace penjing
