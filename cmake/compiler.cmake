@@ -8,6 +8,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_library(penjing_options INTERFACE)
 target_compile_options(penjing_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  # GCC 12 reports these falsely through std::string and std::variant.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # No contraction: an FMA happens only where the source says so, or results would differ between
   # instruction sets (docs/decisions.md, bit-equality).
   -ffp-contract=off)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -8,21 +9,32 @@
 namespace penjing {
 
 // The architecture as data: an embedding, then an ordered list of blocks from a closed set, each with its own
-// widths. The runtime's planner, the trainer's builder, the cost model, the checks and `inspect` walk this one
-// list. A new family is a function config.json -> Description (src/model/architectures/<family>.cc) and
+// widths. The runtime's planner, the trainer's builder, the cost model, the checks and `inspect` walk this
+// one list. A new family is a function config.json -> Description (src/model/architectures/<family>.cc) and
 // needs no new concept.
 //
 // Values: value 0 is the embedding's output, block i produces value i+1. A block reads `input` and adds
 // `residual` (kNoValue: adds nothing). A part that is absent (width 0) has no block.
-//   post-norm:  y = norm(f(x) + residual)      pre-norm:  y = f(norm(x)) + residual      none: f(x) + residual
+//   post-norm:  y = norm(f(x) + residual)      pre-norm:  y = f(norm(x)) + residual      none: f(x) +
+//   residual
 
 inline constexpr int kNoValue = -1;
+
+// 1 / sqrt(head_dim), rounded once an operation: the same bits wherever it is used.
+inline float attention_scale(int64_t head_dim) {
+  return 1.0f / std::sqrt(static_cast<float>(head_dim));
+}
 
 enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 enum class NormKind { kLayerNorm, kRmsNorm, kAffine /* MobileBERT's NoNorm: x * weight + bias */ };
 enum class NormPlace { kNone, kPre, kPost };
-enum class PositionScheme { kNone, kLearned, kLearnedOffset /* RoBERTa: first is pad_token_id + 1 */,
-                            kRelativeBuckets /* MPNet, T5 */, kRotary };
+enum class PositionScheme {
+  kNone,
+  kLearned,
+  kLearnedOffset /* RoBERTa: first is pad_token_id + 1 */,
+  kRelativeBuckets /* MPNet, T5 */,
+  kRotary
+};
 enum class BlockKind { kAttention, kFeedForward, kBottleneck, kNorm };
 
 // y = x W^T + b. `name` is the module's name in the checkpoint, in canonical form (without a "bert." prefix):
@@ -43,15 +55,15 @@ struct NormSpec {
 
 struct PositionSpec {
   PositionScheme scheme = PositionScheme::kLearned;
-  std::string name;        // table: "embeddings.position_embeddings", or the bias table of relative buckets
-  int64_t count = 0;       // rows of the table, or the largest length
-  int64_t offset = 0;      // first position's row
+  std::string name;    // table: "embeddings.position_embeddings", or the bias table of relative buckets
+  int64_t count = 0;   // rows of the table, or the largest length
+  int64_t offset = 0;  // first position's row
   int64_t num_buckets = 0, max_distance = 0;  // relative buckets
   double rotary_base = 0;
 };
 
 struct EmbeddingSpec {
-  std::string word;        // "embeddings.word_embeddings"
+  std::string word;  // "embeddings.word_embeddings"
   int64_t vocab_size = 0, width = 0;
   std::string token_type;  // empty: none
   int64_t type_vocab_size = 0;
@@ -70,7 +82,8 @@ struct AttentionSpec {
   int query_key_input = kNoValue;  // where Q and K read when not from the block's input (MobileBERT)
   int64_t window = 0;              // 0 = global, else tokens to each side
   float scale = 0;                 // 1 / sqrt(head_dim)
-  PositionSpec position{PositionScheme::kNone, "", 0, 0, 0, 0, 0};  // relative bias or rotary inside attention
+  PositionSpec position{
+      PositionScheme::kNone, "", 0, 0, 0, 0, 0};  // relative bias or rotary inside attention
 };
 
 struct FeedForwardSpec {
@@ -107,8 +120,8 @@ struct HeadSpec {
   bool has_norm = false;
   NormSpec norm;
   bool has_projection = false;
-  LinearSpec projection;         // logits; its weight may be the word embeddings (masked LM)
-  std::string projection_bias;   // tensor name when it is not projection.name + ".bias"
+  LinearSpec projection;        // logits; its weight may be the word embeddings (masked LM)
+  std::string projection_bias;  // tensor name when it is not projection.name + ".bias"
   bool tied_to_word_embeddings = false;
 };
 
@@ -116,7 +129,7 @@ struct Description {
   std::string family;  // "bert", "distilbert": model_type
   EmbeddingSpec embedding;
   std::vector<Block> blocks;
-  int output = 0;      // value that leaves the encoder
+  int output = 0;  // value that leaves the encoder
   int64_t hidden_size = 0, num_layers = 0, max_positions = 0;
   std::vector<HeadSpec> heads;  // those the config announces or whose tensors are present
   const HeadSpec* find_head(HeadKind kind) const;

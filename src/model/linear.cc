@@ -1,0 +1,194 @@
+#include "model/linear.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "model/architectures.h"
+#include "model/model.h"
+
+namespace penjing {
+
+namespace {
+
+void expect_shape(const Tensor& tensor, const std::string& name, const Shape& wanted) {
+  if (tensor.shape != wanted) {
+    fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted {}", name, to_string(tensor.shape),
+         to_string(wanted));
+  }
+}
+
+bool is_float(DType type) {
+  return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16 || type == DType::kF64;
+}
+
+void expect_float(const Tensor& tensor, const std::string& name) {
+  if (!is_float(tensor.type)) {
+    fail(ErrorKind::kUnsupported, "tensor {}: element type {}; wanted F32, F16, BF16 or F64", name,
+         name_of(tensor.type));
+  }
+}
+
+// Scales of [rows] or [rows, 1].
+Tensor find_scale(const TensorMap& tensors, const std::string& name, int64_t rows) {
+  const std::string scale_name = name + ".weight_scale";
+  const Tensor* scale = tensors.find(scale_name);
+  if (scale == nullptr)
+    fail(ErrorKind::kFormat, "tensor {}.weight is I8 but {} is missing", name, scale_name);
+  expect_float(*scale, scale_name);
+  if (scale->shape != Shape{rows, 1} && scale->shape != Shape{rows}) {
+    fail(ErrorKind::kUnsupported, "tensor {}: shape {}; supported: one scale a row, [{}, 1]", scale_name,
+         to_string(scale->shape), rows);
+  }
+  return *scale;
+}
+
+std::string shared_source(const Json& config, const std::string& name) {
+  const Json* compression = config.find("compression_config");
+  const Json* shared = compression != nullptr ? compression->find("shared") : nullptr;
+  const Json* source = shared != nullptr ? shared->find(name) : nullptr;
+  return source == nullptr ? "" : source->as_string("config.json: compression_config.shared." + name);
+}
+
+}  // namespace
+
+ActivationScheme activation_scheme(const Json& config) {
+  const Json* quantization = config.find("quantization_config");
+  if (quantization == nullptr || quantization->is_null()) return ActivationScheme::kNone;
+  constexpr const char* kWhere = "config.json: quantization_config";
+  (void)quantization->as_object(kWhere);
+  const std::string method = config_string_or(*quantization, "quant_method", "");
+  if (method != "compressed-tensors" && method != "penjing") {
+    fail(ErrorKind::kUnsupported, "{}: quant_method \"{}\"; supported: compressed-tensors, penjing", kWhere,
+         method);
+  }
+  const std::string format = config_string_or(*quantization, "format", "");
+  if (format != "int-quantized" && format != "naive-quantized" && format != "dense" && !format.empty()) {
+    fail(ErrorKind::kUnsupported, "{}: format \"{}\"; supported: int-quantized, naive-quantized, dense",
+         kWhere, format);
+  }
+  const Json* groups = quantization->find("config_groups");
+  if (groups == nullptr) return ActivationScheme::kNone;
+  for (const auto& [name, group] : groups->as_object(kWhere)) {
+    const Json* targets = group.find("targets");
+    bool linear = targets == nullptr;
+    if (targets != nullptr) {
+      for (const Json& target : targets->as_array(kWhere)) linear |= target.as_string(kWhere) == "Linear";
+    }
+    if (!linear) continue;
+    const Json* activations = group.find("input_activations");
+    if (activations == nullptr || activations->is_null()) return ActivationScheme::kNone;
+    const std::string where = fmt::format("{}.config_groups.{}.input_activations", kWhere, name);
+    const Json* dynamic = activations->find("dynamic");
+    const std::string strategy = config_string_or(*activations, "strategy", "");
+    if (dynamic == nullptr || !dynamic->is_bool() || !dynamic->as_bool(where) || strategy != "token") {
+      fail(ErrorKind::kUnsupported,
+           "{}: only dynamic activations with strategy \"token\" are supported, found \"{}\"", where,
+           strategy);
+    }
+    const Json* symmetric = activations->find("symmetric");
+    return symmetric != nullptr && symmetric->as_bool(where) ? ActivationScheme::kSymmetricPerToken
+                                                             : ActivationScheme::kAffinePerToken;
+  }
+  return ActivationScheme::kNone;
+}
+
+Linear resolve_linear(const Model& model, const LinearSpec& spec) {
+  Linear linear;
+  linear.spec = spec;
+  linear.shared_with = shared_source(model.config, spec.name);
+  const std::string name = linear.shared_with.empty() ? spec.name : linear.shared_with;
+  const TensorMap& tensors = model.tensors;
+
+  if (const Tensor* left = tensors.find(name + ".weight_left")) {
+    linear.kind = LinearKind::kLowRank;
+    linear.left = *left;
+    linear.right = tensors.at(name + ".weight_right");
+    expect_float(linear.left, name + ".weight_left");
+    expect_float(linear.right, name + ".weight_right");
+    const int64_t rank = linear.left.shape.size() == 2 ? linear.left.shape[1] : -1;
+    expect_shape(linear.left, name + ".weight_left", {spec.out, rank});
+    expect_shape(linear.right, name + ".weight_right", {rank, spec.in});
+  } else {
+    if (tensors.find(name + ".weight_packed") != nullptr) {
+      fail(ErrorKind::kUnsupported, "tensor {}.weight_packed: packed integer weights are not supported yet",
+           name);
+    }
+    linear.weight = tensors.at(name + ".weight");
+    expect_shape(linear.weight, name + ".weight", {spec.out, spec.in});
+    if (linear.weight.type == DType::kI8) {
+      linear.kind = LinearKind::kQuantized;
+      if (const Tensor* zero = tensors.find(name + ".weight_zero_point")) {
+        for (const float value : read_floats(*zero, name + ".weight_zero_point")) {
+          if (value != 0)
+            fail(ErrorKind::kUnsupported, "tensor {}.weight_zero_point: weights must be symmetric", name);
+        }
+      }
+      linear.scale = find_scale(tensors, name, spec.out);
+      linear.activations = activation_scheme(model.config);
+    } else {
+      expect_float(linear.weight, name + ".weight");
+    }
+  }
+  if (spec.bias) {
+    linear.has_bias = true;
+    linear.bias = tensors.at(name + ".bias");
+    expect_float(linear.bias, name + ".bias");
+    expect_shape(linear.bias, name + ".bias", {spec.out});
+  }
+  return linear;
+}
+
+EmbeddingTable resolve_embedding(const TensorMap& tensors, const std::string& name, int64_t rows,
+                                 int64_t width) {
+  EmbeddingTable table;
+  table.name = name + ".weight";
+  table.weight = tensors.at(table.name);
+  expect_shape(table.weight, table.name, {rows, width});
+  table.rows = rows;
+  table.width = width;
+  if (table.weight.type == DType::kI8) {
+    table.scale = find_scale(tensors, name, rows);
+  } else {
+    expect_float(table.weight, table.name);
+  }
+  return table;
+}
+
+void EmbeddingTable::read_row(int64_t row, std::span<float> out) const {
+  read_floats(weight, row * width, out, name);
+  if (scale.bytes.empty()) return;
+  float factor = 1;
+  read_floats(scale, row, {&factor, 1}, name);
+  for (float& value : out) value *= factor;
+}
+
+std::vector<float> dense_weight(const Linear& linear) {
+  const LinearSpec& spec = linear.spec;
+  if (linear.kind == LinearKind::kLowRank) {
+    const std::vector<float> left = read_floats(linear.left, spec.name),
+                             right = read_floats(linear.right, spec.name);
+    const int64_t rank = linear.left.shape[1];
+    std::vector<float> product(static_cast<std::size_t>(spec.out * spec.in), 0.0f);
+    for (int64_t o = 0; o < spec.out; ++o) {
+      for (int64_t r = 0; r < rank; ++r) {
+        const float factor = left[static_cast<std::size_t>(o * rank + r)];
+        for (int64_t i = 0; i < spec.in; ++i) {
+          product[static_cast<std::size_t>(o * spec.in + i)] +=
+              factor * right[static_cast<std::size_t>(r * spec.in + i)];
+        }
+      }
+    }
+    return product;
+  }
+  std::vector<float> weight = read_floats(linear.weight, spec.name);
+  if (linear.kind == LinearKind::kQuantized) {
+    const std::vector<float> scales = read_floats(linear.scale, spec.name);
+    for (int64_t o = 0; o < spec.out; ++o) {
+      for (int64_t i = 0; i < spec.in; ++i)
+        weight[static_cast<std::size_t>(o * spec.in + i)] *= scales[static_cast<std::size_t>(o)];
+    }
+  }
+  return weight;
+}
+
+}  // namespace penjing

@@ -1,0 +1,175 @@
+#include "model/model.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "model/architectures.h"
+#include "model/linear.h"
+
+namespace penjing {
+
+namespace {
+
+constexpr const char* kWhere = "config.json: model_type";
+
+const Architecture& architecture_of(const Json& config) {
+  const Json* type = config.find("model_type");
+  if (type == nullptr) {
+    fail(ErrorKind::kFormat, "{} is missing; wanted one of: {}", kWhere, architecture_names());
+  }
+  const std::string& name = type->as_string(kWhere);
+  if (const Architecture* architecture = find_architecture(name)) return *architecture;
+  fail(ErrorKind::kUnsupported, "{} is \"{}\"; supported: {}", kWhere, name, architecture_names());
+}
+
+std::string canonical_name(std::string_view name, std::string_view prefix) {
+  std::string result(name);
+  if (result.starts_with("module.")) result.erase(0, 7);
+  if (result.starts_with(prefix)) result.erase(0, prefix.size());
+  const auto rename_end = [&](std::string_view from, std::string_view to) {
+    if (result.ends_with(from)) result.replace(result.size() - from.size(), from.size(), to);
+  };
+  rename_end("LayerNorm.gamma", "LayerNorm.weight");
+  rename_end("LayerNorm.beta", "LayerNorm.bias");
+  return result;
+}
+
+// Calls `check(tensor name, wanted shape)` for the tensors of a norm.
+void check_norm(const TensorMap& tensors, const NormSpec& norm) {
+  for (const char* part : {".weight", ".bias"}) {
+    if (part[1] == 'b' && !norm.bias) continue;
+    const Tensor& tensor = tensors.at(norm.name + part);
+    if (tensor.shape != Shape{norm.width}) {
+      fail(ErrorKind::kFormat, "tensor {}{}: shape {}, wanted [{}]", norm.name, part, to_string(tensor.shape),
+           norm.width);
+    }
+    if (!is_computable(tensor.type)) {
+      fail(ErrorKind::kUnsupported, "tensor {}{}: element type {} cannot be computed with", norm.name, part,
+           name_of(tensor.type));
+    }
+  }
+}
+
+void check_structure(const Model& model) {
+  const Description& d = model.description;
+  const EmbeddingSpec& e = d.embedding;
+  (void)resolve_embedding(model.tensors, e.word, e.vocab_size, e.width);
+  if (!e.token_type.empty()) (void)resolve_embedding(model.tensors, e.token_type, e.type_vocab_size, e.width);
+  if (e.position.scheme == PositionScheme::kLearned || e.position.scheme == PositionScheme::kLearnedOffset) {
+    (void)resolve_embedding(model.tensors, e.position.name, e.position.count, e.width);
+  }
+  if (e.has_norm) check_norm(model.tensors, e.norm);
+  if (e.has_projection) (void)resolve_linear(model, e.projection);
+  for (const Block& block : d.blocks) {
+    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
+      for (const LinearSpec* spec :
+           {&attention->query, &attention->key, &attention->value, &attention->output}) {
+        (void)resolve_linear(model, *spec);
+      }
+    } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
+      (void)resolve_linear(model, feed_forward->up);
+      if (feed_forward->gated) (void)resolve_linear(model, feed_forward->gate);
+      (void)resolve_linear(model, feed_forward->down);
+    } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
+      (void)resolve_linear(model, bottleneck->linear);
+    } else {
+      check_norm(model.tensors, std::get<NormSpec>(block.part));
+    }
+    if (block.norm_place != NormPlace::kNone) check_norm(model.tensors, block.norm);
+  }
+  for (const HeadSpec& head : d.heads) {
+    if (head.has_dense) (void)resolve_linear(model, head.dense);
+    if (head.has_norm) check_norm(model.tensors, head.norm);
+    if (!head.has_projection) continue;
+    if (head.tied_to_word_embeddings) {
+      (void)resolve_embedding(model.tensors, head.projection.name, head.projection.out, head.projection.in);
+    } else if (head.projection_bias.empty()) {
+      (void)resolve_linear(model, head.projection);
+    }
+    if (!head.projection_bias.empty() &&
+        model.tensors.at(head.projection_bias).shape != Shape{head.projection.out}) {
+      fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted [{}]", head.projection_bias,
+           to_string(model.tensors.at(head.projection_bias).shape), head.projection.out);
+    }
+  }
+}
+
+void check_finite(const std::string& name, const Tensor& tensor) {
+  if (tensor.type != DType::kF32 && tensor.type != DType::kF16 && tensor.type != DType::kBF16 &&
+      tensor.type != DType::kF64)
+    return;
+  std::vector<float> block(4096);
+  const int64_t count = tensor.size();
+  for (int64_t begin = 0; begin < count; begin += static_cast<int64_t>(block.size())) {
+    block.resize(static_cast<std::size_t>(std::min<int64_t>(count - begin, 4096)));
+    read_floats(tensor, begin, block, name);
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      if (!std::isfinite(block[i])) {
+        fail(ErrorKind::kFormat, "tensor {}: element {} is {}; wanted finite numbers", name,
+             begin + static_cast<int64_t>(i), block[i]);
+      }
+    }
+  }
+}
+
+std::vector<std::string> read_labels(const Json& config) {
+  std::vector<std::string> labels;
+  const Json* map = config.find("id2label");
+  if (map == nullptr || map->is_null()) return labels;
+  const auto& members = map->as_object("config.json: id2label");
+  labels.resize(members.size());
+  std::vector<bool> seen(members.size(), false);
+  for (const auto& [key, value] : members) {
+    std::size_t index = members.size();
+    if (!key.empty() && key.size() <= 7 && key.find_first_not_of("0123456789") == std::string::npos)
+      index = std::stoul(key);
+    if (index >= members.size() || seen[index]) {
+      fail(ErrorKind::kFormat, "config.json: id2label has key \"{}\"; wanted each of 0 to {} once", key,
+           members.size() - 1);
+    }
+    seen[index] = true;
+    labels[index] = value.as_string("config.json: id2label." + key);
+  }
+  return labels;
+}
+
+}  // namespace
+
+const HeadSpec* Description::find_head(HeadKind kind) const {
+  for (const HeadSpec& head : heads) {
+    if (head.kind == kind) return &head;
+  }
+  return nullptr;
+}
+
+Description describe(const Json& config, const TensorMap& tensors) {
+  return architecture_of(config).describe(config, tensors);
+}
+
+TensorMap canonicalize(const TensorMap& tensors, const Json& config) {
+  const Architecture& architecture = architecture_of(config);
+  TensorMap result;
+  for (const auto& [name, tensor] : tensors) {
+    std::string canonical = canonical_name(name, architecture.prefix);
+    if (result.find(canonical) != nullptr) {
+      fail(ErrorKind::kFormat, "two tensors are both {} (one is stored as {})", canonical, name);
+    }
+    result.set(std::move(canonical), tensor);
+  }
+  return result;
+}
+
+void check_model(const Model& model, bool values) {
+  check_structure(model);
+  if (!values) return;
+  for (const auto& [name, tensor] : model.tensors) check_finite(name, tensor);
+}
+
+void complete_model(Model& model) {
+  model.tensors = canonicalize(model.tensors, model.config);
+  model.description = describe(model.config, model.tensors);
+  model.id2label = read_labels(model.config);
+  check_model(model, false);
+}
+
+}  // namespace penjing
