@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Fits the constants of src/kernels/pointwise (exp polynomial, erf rational) and prints them with their error.
+"""Fits the constants of src/kernels/pointwise (exp and erf polynomials) and prints them with their error.
 
-erf(x) = x P(x^2) / Q(x^2) on |x| <= 4 (beyond, erf is 1 to 1.6e-8), P of degree 6, Q of degree 4, Q(0) = 1:
-linearised least squares on Chebyshev nodes, reweighted towards the minimax solution (Lawson), relative error.
-exp(r) = 1 + r + r^2 E(r) on |r| <= ln(2)/2, E of degree 4, the same way. Errors are of the float32 programs.
+|x| < 1:   erf(x) = x P(x^2), P of degree 6, minimax in relative error.
+|x| >= 1:  erf(x) = sign(x) (1 - exp(G(min(|x|, 4)))), G of degree 8 fitted to log(erfc), minimax in absolute error
+           of erf (beyond 4, erf is 1 to 1.6e-8).
+exp(r) = 1 + r + r^2 E(r) on |r| <= ln(2)/2, E of degree 4, minimax in relative error.
+Each is a linear least-squares fit on Chebyshev nodes, reweighted towards the minimax solution (Lawson's algorithm).
 Needs numpy."""
 import math
 import numpy as np
@@ -25,16 +27,17 @@ def nodes(lo, hi, n):
     return (lo + hi) / 2 + (hi - lo) / 2 * np.cos(np.pi * (np.arange(n) + 0.5) / n)
 
 
-def fit_erf():
-    x = nodes(1e-3, 4.0, 2000)
+def fit_erf_small():
+    x = nodes(0.0, 1.0, 2000)
     t = x * x
-    y = np.array([math.erf(v) for v in x])
-    q = np.ones_like(x)
-    for _ in range(30):  # Sanathanan-Koerner: divide by the last denominator
-        columns = np.concatenate([[x * t**i for i in range(7)], [-y * t**i for i in range(1, 5)]]).T
-        c = lawson(columns, y, 1 / (q * y), 60)
-        q = 1 + sum(c[7 + i] * t ** (i + 1) for i in range(4))
-    return c[:7], np.concatenate([[1.0], c[7:]])
+    y = np.array([math.erf(v) / v for v in x])
+    return lawson(np.array([t**i for i in range(7)]).T, y, 1 / y)
+
+
+def fit_erf_large():
+    a = nodes(1.0, 4.0, 3000)
+    y = np.array([math.log(math.erfc(v)) for v in a])
+    return lawson(np.array([a**i for i in range(9)]).T, y, np.exp(y))
 
 
 def fit_exp():
@@ -43,25 +46,23 @@ def fit_exp():
     return lawson(columns, np.expm1(r) - r, np.exp(-r))
 
 
+def show(name, c, error):
+    print(f"{name}:", ", ".join(f"{v:.9e}f" for v in c))
+    print(f"  max error with float32 constants, exact arithmetic: {error:.2e}")
+
+
 def main():
-    p, q = fit_erf()
-    f = np.float32
-    x = np.linspace(-4, 4, 400001).astype(f)
-    t = x * x
-    def horner(c):
-        s = np.full_like(t, f(c[-1]))
-        for v in c[-2::-1]:
-            s = (s * t + f(v)).astype(f)
-        return s
-    e = x * horner(p) / horner(q) - np.array([math.erf(float(v)) for v in x])
-    print("erf P:", ", ".join(f"{v:.9e}f" for v in p))
-    print("erf Q:", ", ".join(f"{v:.9e}f" for v in q))
-    print("erf max abs error in float32 (no FMA):", np.abs(e).max())
+    rounded = lambda c: [float(np.float32(v)) for v in c]
+    value = lambda c, t: sum(v * t**i for i, v in enumerate(rounded(c)))
+    c = fit_erf_small()
+    x = np.linspace(0, 1, 20001)
+    show("erf P", c, np.abs(x * value(c, x * x) - np.array([math.erf(v) for v in x])).max())
+    c = fit_erf_large()
+    x = np.linspace(1, 4, 20001)
+    show("erf G", c, np.abs(1 - np.exp(value(c, x)) - np.array([math.erf(v) for v in x])).max())
     c = fit_exp()
-    r = np.linspace(-math.log(2) / 2, math.log(2) / 2, 200001)
-    print("exp E:", ", ".join(f"{v:.9e}f" for v in c))
-    approx = 1 + r + sum(float(f(c[i])) * r ** (i + 2) for i in range(5))
-    print("exp relative error in exact arithmetic:", np.abs(approx / np.exp(r) - 1).max())
+    r = np.linspace(-math.log(2) / 2, math.log(2) / 2, 20001)
+    show("exp E", c, np.abs((1 + r + r * r * value(c, r)) / np.exp(r) - 1).max())
 
 
 if __name__ == "__main__":

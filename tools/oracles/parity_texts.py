@@ -15,17 +15,21 @@ def read_sts_sentences(data):
     return [sentence for row in rows for sentence in row[5:7]]
 
 
-def read_paragraphs(data, count, min_words):
-    paragraphs = []
+def read_passages(data, count, min_words):
+    """Runs of consecutive paragraphs of at least `min_words` words, joined by blanks."""
+    passages, words = [], []
     with lzma.open(data / "wikipedia-2015" / "enwiki-2015-AA.txt.xz", "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines):
-            if number % 97 == 0 or not line.strip() or line.startswith("= "):
+        for line in lines:
+            if line.startswith("= ") or not line.strip():
+                words = []
                 continue
-            if len(line.split()) >= min_words:
-                paragraphs.append(" ".join(line.split()))
-                if len(paragraphs) == count:
+            words += line.split()
+            if len(words) >= min_words:
+                passages.append(" ".join(words))
+                words = []
+                if len(passages) == count:
                     break
-    return paragraphs
+    return passages
 
 
 def cut_to(tokenizer, text, tokens):
@@ -44,12 +48,12 @@ def cut_to(tokenizer, text, tokens):
 def choose_texts(tokenizer, data, count):
     sentences = read_sts_sentences(data)
     cut = count - count // 3
-    paragraphs = read_paragraphs(data, cut, 420)
-    if len(paragraphs) < cut:
-        raise SystemExit(f"only {len(paragraphs)} long paragraphs in {data}, wanted {cut}")
+    passages = read_passages(data, cut, 520)
+    if len(passages) < cut:
+        raise SystemExit(f"only {len(passages)} long passages in {data}, wanted {cut}")
     texts = []
     for i in range(cut):
         tokens = round(math.exp(math.log(3) + (math.log(512) - math.log(3)) * i / max(1, cut - 1)))
-        texts.append(cut_to(tokenizer, paragraphs[i], tokens))
+        texts.append(cut_to(tokenizer, passages[i], tokens))
     texts += [sentences[(i * 37) % len(sentences)] for i in range(count // 3)]
     return texts
