@@ -145,6 +145,17 @@ void MappedFile::check() const {
   if (poisoned()) fail(ErrorKind::kIo, "{}: the file was cut short while it was in use", path_.string());
 }
 
+void MappedFile::check_address(const void* address) {
+  const auto where = reinterpret_cast<uintptr_t>(address);
+  for (const Slot& slot : slots) {
+    const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    if (begin == 0 || where < begin || where >= slot.end.load(std::memory_order_acquire)) continue;
+    if (slot.poisoned.load(std::memory_order_acquire)) {
+      fail(ErrorKind::kIo, "a mapped model file was cut short while it was in use");
+    }
+  }
+}
+
 std::string read_text_file(const std::filesystem::path& path, std::size_t max_bytes) {
   std::size_t size = 0;
   const Descriptor descriptor(open_regular(path, size));

@@ -24,6 +24,9 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
   bool poisoned() const;
   void check() const;  // throws kIo when poisoned
+  // The same for whoever holds bytes but not the map (a Tensor): throws kIo when `address` lies in a poisoned
+  // mapping, does nothing when it lies in none.
+  static void check_address(const void* address);
 
  private:
   MappedFile() = default;

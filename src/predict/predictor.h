@@ -11,19 +11,22 @@
 namespace penjing {
 
 enum class OutputKind {
-  kHidden,       // encoder output, a row a token
-  kEmbedding,    // sentence embedding, a row a sequence
-  kPooled,       // BERT pooler output, a row a sequence
-  kClassLogits,  // sequence classification or regression, a row a sequence
-  kTokenLogits,  // token classification, a row a token
-  kMaskedLogits, // masked LM, a row for each of Request::positions (all tokens when empty)
-  kSpanLogits,   // question answering, a row a token: start, end
+  kHidden,        // encoder output, a row a token
+  kEmbedding,     // sentence embedding, a row a sequence
+  kPooled,        // BERT pooler output, a row a sequence
+  kClassLogits,   // sequence classification or regression, a row a sequence
+  kTokenLogits,   // token classification, a row a token
+  kMaskedLogits,  // masked LM, a row for each of Request::positions (all tokens when empty)
+  kSpanLogits,    // question answering, a row a token: start, end
 };
 const char* to_string(OutputKind kind);
 
 struct Request {
   OutputKind kind = OutputKind::kHidden;
   std::span<const int64_t> positions;  // packed token indices, ascending (kMaskedLogits)
+  // Tokens of the prompt at the start of each sequence, special tokens included, for models whose pooling
+  // leaves the prompt out (kEmbedding); empty: none.
+  std::span<const int64_t> prompt_lengths;
   Tap* tap = nullptr;
 };
 

@@ -22,8 +22,8 @@ class Engine {
   static std::shared_ptr<const Engine> build(const Model& model, const EngineOptions& options = {});
   virtual ~Engine() = default;
 
-  // A session owns its scratch memory, grown to the largest batch it has seen, bounded by splitting batches of
-  // more than `max_batch_tokens` tokens at sequence borders; one call at a time. The pool is shared.
+  // A session owns its scratch memory, grown to the largest batch it has seen, bounded by splitting batches
+  // of more than `max_batch_tokens` tokens at sequence borders; one call at a time. The pool is shared.
   virtual std::unique_ptr<Predictor> new_session(std::shared_ptr<ThreadPool> pool,
                                                  int64_t max_batch_tokens = 16384) const = 0;
   virtual std::size_t packed_bytes() const = 0;

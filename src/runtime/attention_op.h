@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/aligned.h"
+#include "base/thread_pool.h"
+#include "kernels/attention/attention.h"
+#include "kernels/panel.h"
+#include "runtime/token_span.h"
+
+namespace penjing {
+
+// Scaled dot-product attention of every sequence of a batch, from panels to panels: tasks are (sequence,
+// head, some groups of 16 queries), each with scratch of its thread. A session keeps one and reuses its
+// memory.
+class AttentionOp {
+ public:
+  AttentionOp();
+
+  struct Args {
+    const float *q, *k, *v;  // panels [num_heads * head_dim]
+    float* y;
+    int64_t num_heads, head_dim, window;
+    float scale;
+  };
+
+  // Makes room; allocates only when a batch needs more than any before it.
+  void reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim, bool has_window);
+  void run(const TokenSpan& tokens, ThreadPool& pool, const Args& args);
+
+ private:
+  struct Task {
+    int64_t sequence, first_group, num_groups;
+  };
+  void run_task(const TokenSpan& tokens, const Task& task, int64_t head, const Args& args,
+                float* scratch) const;
+  void plan_tasks(const TokenSpan& tokens, int num_threads, int64_t num_heads);
+
+  const attention::Kernel* kernel_;
+  AlignedBuffer<float> scratch_;
+  AlignedBuffer<Task> tasks_;
+  int64_t num_tasks_ = 0, planned_heads_ = 0;
+  int64_t stride_ = 0, max_head_dim_ = 0;  // longest sequence rounded up to 16
+  int64_t scratch_floats_ = 0;             // of each thread
+};
+
+}  // namespace penjing

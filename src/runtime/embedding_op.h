@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/panel.h"
+#include "model/linear.h"
+#include "model/model.h"
+#include "runtime/token_span.h"
+
+namespace penjing {
+
+// The embedding tables: word + token type + position, summed in this order (transformers' own), FP32.
+// The word table stays where the model's file is mapped and is read row by row: F32, 16-bit, or INT8 with one
+// scale a row. The two small tables are expanded at load.
+class EmbeddingOp {
+ public:
+  explicit EmbeddingOp(const Model& model);
+
+  int64_t width() const { return width_; }
+  int64_t vocab_size() const { return vocab_size_; }
+  int64_t num_types() const { return num_types_; }  // 0: the model has no token types
+  int64_t max_length() const { return max_length_; }
+  std::size_t bytes() const;
+  const Tensor& word() const { return word_.weight; }
+
+  // Floats of scratch that each thread needs.
+  int64_t scratch_floats() const { return kLaneTokens * width_; }
+
+  // target: panels [width]; ids and types are already known to be in range. scratch: [num_threads] pieces.
+  void run(const TokenSpan& tokens, ThreadPool& pool, float* target, float* scratch) const;
+
+ private:
+  void read_word(int32_t id, float* row) const;
+
+  EmbeddingTable word_;
+  std::vector<float> word_scale_;       // INT8: [vocab]
+  std::vector<float> type_, position_;  // row-major; position_ begins at the row of the first position
+  int64_t width_ = 0, vocab_size_ = 0, num_types_ = 0, max_length_ = 0;
+};
+
+}  // namespace penjing

@@ -1,0 +1,71 @@
+#include "runtime/engine.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mapped_file.h"
+#include "runtime/plan.h"
+#include "runtime/session.h"
+
+namespace penjing {
+namespace {
+
+constexpr OutputKind kHeadKinds[] = {OutputKind::kEmbedding,    OutputKind::kPooled,
+                                     OutputKind::kClassLogits,  OutputKind::kTokenLogits,
+                                     OutputKind::kMaskedLogits, OutputKind::kSpanLogits};
+
+void log_plan(const PackedModel& model) {
+  if (!log_topic_enabled("plan")) return;
+  log_info("plan: {} steps, {} slots in {} buffers, {} bytes a token, {} bytes of packed weights",
+           model.encoder.steps.size(), model.encoder.slots.size(), model.encoder.buffer_bytes.size(),
+           model.encoder.bytes_per_token(), model.packed_bytes);
+}
+
+class EngineImpl : public Engine {
+ public:
+  explicit EngineImpl(std::shared_ptr<const PackedModel> model) : model_(std::move(model)) {}
+
+  std::unique_ptr<Predictor> new_session(std::shared_ptr<ThreadPool> pool,
+                                         int64_t max_batch_tokens) const override {
+    return std::make_unique<Session>(model_, std::move(pool), max_batch_tokens);
+  }
+  std::size_t packed_bytes() const override { return model_->packed_bytes; }
+  const Description& description() const override { return model_->description; }
+
+ private:
+  std::shared_ptr<const PackedModel> model_;
+};
+
+}  // namespace
+
+PackedModel::PackedModel(const Model& model, const std::vector<OutputKind>& wanted)
+    : description(model.description), embedding(model), is_sentence_model(!model.sentence.modules.empty()) {
+  LinearPacker packer;
+  encoder = plan_encoder(model, packer);
+  for (const OutputKind kind : kHeadKinds) {
+    bool pack = wanted.empty();
+    for (const OutputKind one : wanted) pack = pack || one == kind;
+    if (!pack) continue;
+    if (std::optional<Head> head = plan_head(model, kind, packer)) heads.push_back(std::move(*head));
+  }
+  packed_bytes = packer.packed_bytes() + embedding.bytes();
+  check_mapping();
+}
+
+void PackedModel::check_mapping() const {
+  MappedFile::check_address(embedding.word().bytes.data());
+}
+
+const Head* PackedModel::find_head(OutputKind kind) const {
+  for (const Head& head : heads) {
+    if (head.kind == kind) return &head;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const Engine> Engine::build(const Model& model, const EngineOptions& options) {
+  auto packed = std::make_shared<PackedModel>(model, options.heads);
+  log_plan(*packed);
+  return std::make_shared<EngineImpl>(std::move(packed));
+}
+
+}  // namespace penjing

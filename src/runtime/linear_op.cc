@@ -1,0 +1,180 @@
+#include "runtime/linear_op.h"
+
+#include <cmath>
+#include <string>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace penjing {
+namespace {
+
+// Sums of 255 * 128 * K stay below 2^31; -128 occurs in checkpoints from elsewhere.
+constexpr int64_t kMaxIntegerInputs = 65792;
+
+int64_t round_up_16(int64_t n) {
+  return (n + 15) / 16 * 16;
+}
+
+// Vectors that go with the outputs are padded, so that a kernel may read whole registers of them.
+AlignedBuffer<float> padded_floats(const Tensor& tensor, const std::string& name) {
+  const int64_t size = tensor.size();
+  AlignedBuffer<float> values(static_cast<std::size_t>(round_up_16(size)));
+  read_floats(tensor, 0, values.span().first(static_cast<std::size_t>(size)), name);
+  return values;
+}
+
+void check_shape(const Tensor& tensor, const Shape& wanted, const std::string& name) {
+  if (tensor.shape != wanted) {
+    fail(ErrorKind::kFormat, "{}: shape {} where {} is wanted", name, to_string(tensor.shape),
+         to_string(wanted));
+  }
+}
+
+}  // namespace
+
+void PackedLinear::run(const float* x, const float* residual, float* y, int64_t n_begin, int64_t n_end,
+                       int width) const {
+  matrix->f32->run({.x = x,
+                    .w = matrix->weight.data(),
+                    .bias = bias.data(),
+                    .residual = residual,
+                    .y = y,
+                    .k = in,
+                    .n_begin = n_begin,
+                    .n_end = n_end,
+                    .width = width});
+}
+
+void PackedLinear::run(const uint8_t* codes, const float* scale, const int32_t* zero_point,
+                       const float* residual, float* y, int64_t n_begin, int64_t n_end, int width) const {
+  matrix->i8->run({.x = codes,
+                   .scale_x = scale,
+                   .zero_point = zero_point,
+                   .w = matrix->weight.data(),
+                   .scale_w = matrix->scale.data(),
+                   .row_sum = matrix->row_sum.data(),
+                   .bias = bias.data(),
+                   .residual = residual,
+                   .y = y,
+                   .k = in,
+                   .n_begin = n_begin,
+                   .n_end = n_end,
+                   .width = width});
+}
+
+std::shared_ptr<const PackedMatrix> LinearPacker::find(const Tensor& weight, const Tensor* scale,
+                                                       bool integer) const {
+  for (const Packed& packed : packed_) {
+    if (packed.key == weight.bytes.data() && packed.integer == integer &&
+        packed.scale_key == (scale != nullptr ? scale->bytes.data() : nullptr)) {
+      return packed.matrix;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const PackedMatrix> LinearPacker::pack_f32(const Tensor& weight,
+                                                           const std::vector<float>& values, int64_t out,
+                                                           int64_t in) {
+  auto matrix = std::make_shared<PackedMatrix>();
+  matrix->f32 = &gemm_f32::select();
+  matrix->weight = AlignedBuffer<std::byte>(matrix->f32->packed_bytes(out, in));
+  matrix->f32->pack(values.data(), out, in, matrix->weight.data());
+  packed_bytes_ += matrix->bytes();
+  packed_.push_back({weight.bytes.data(), nullptr, false, weight.owner, matrix});
+  return matrix;
+}
+
+std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) {
+  const auto [out, in] = std::pair(linear.spec.out, linear.spec.in);
+  const std::string& name = linear.spec.name;
+  check_shape(linear.weight, {out, in}, name + ".weight");
+  if (linear.scale.size() != out) {
+    fail(ErrorKind::kFormat, "{}.weight_scale: {} values where {} are wanted", name, linear.scale.size(),
+         out);
+  }
+  if (in > kMaxIntegerInputs) {
+    fail(ErrorKind::kUnsupported, "{}: {} inputs, an integer product takes at most {}", name, in,
+         kMaxIntegerInputs);
+  }
+  auto matrix = std::make_shared<PackedMatrix>();
+  matrix->i8 = &gemm_i8::select();
+  const auto* codes = reinterpret_cast<const int8_t*>(linear.weight.bytes.data());
+  matrix->row_sum = AlignedBuffer<int32_t>(static_cast<std::size_t>(round_up_16(out)));
+  for (int64_t n = 0; n < out; ++n) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < in; ++k) {
+      sum += codes[n * in + k];
+    }
+    matrix->row_sum[static_cast<std::size_t>(n)] = sum;
+  }
+  matrix->weight = AlignedBuffer<std::byte>(matrix->i8->packed_bytes(out, in));
+  matrix->i8->pack(codes, out, in, matrix->weight.data());
+  matrix->scale = padded_floats(linear.scale, name + ".weight_scale");
+  packed_bytes_ += matrix->bytes();
+  packed_.push_back(
+      {linear.weight.bytes.data(), linear.scale.bytes.data(), true, linear.weight.owner, matrix});
+  return matrix;
+}
+
+void LinearPacker::note_expansion(const Linear& linear) {
+  const bool weight_only = linear.kind == LinearKind::kQuantized;
+  const bool narrow = linear.kind == LinearKind::kDense && linear.weight.type != DType::kF32;
+  if (noted_ || (!weight_only && !narrow)) return;
+  noted_ = true;
+  log_info("{}: {} weights are expanded and computed in FP32 (so are others of their kind)", linear.spec.name,
+           weight_only ? "weight-only quantized" : name_of(linear.weight.type));
+}
+
+std::vector<PackedLinear> LinearPacker::pack(const Linear& linear) {
+  const LinearSpec& spec = linear.spec;
+  std::vector<PackedLinear> products;
+  if (linear.kind == LinearKind::kLowRank) {
+    if (linear.left.shape.size() != 2 || linear.right.shape.size() != 2) {
+      fail(ErrorKind::kFormat, "{}: low-rank factors of shapes {} and {}", spec.name,
+           to_string(linear.left.shape), to_string(linear.right.shape));
+    }
+    const int64_t rank = linear.left.shape[1];
+    check_shape(linear.left, {spec.out, rank}, spec.name + ".weight_left");
+    check_shape(linear.right, {rank, spec.in}, spec.name + ".weight_right");
+    auto right = find(linear.right, nullptr, false);
+    auto left = find(linear.left, nullptr, false);
+    if (!right) right = pack_f32(linear.right, read_floats(linear.right, spec.name), rank, spec.in);
+    if (!left) left = pack_f32(linear.left, read_floats(linear.left, spec.name), spec.out, rank);
+    products.resize(2);
+    products[0].matrix = right;
+    products[0].in = spec.in;
+    products[0].out = products[1].in = rank;
+    products[1].matrix = left;
+  } else {
+    products.resize(1);
+    PackedLinear& product = products[0];
+    product.in = spec.in;
+    if (linear.kind == LinearKind::kQuantized && linear.activations != ActivationScheme::kNone) {
+      product.matrix = find(linear.weight, &linear.scale, true);
+      if (!product.matrix) product.matrix = pack_i8(linear);
+      product.symmetric = linear.activations == ActivationScheme::kSymmetricPerToken;
+    } else {
+      note_expansion(linear);
+      product.matrix = find(linear.weight, nullptr, false);
+      if (!product.matrix) {
+        const std::vector<float> values = dense_weight(linear);
+        if (static_cast<int64_t>(values.size()) != spec.out * spec.in) {
+          fail(ErrorKind::kFormat, "{}.weight: {} values where {} are wanted", spec.name, values.size(),
+               spec.out * spec.in);
+        }
+        product.matrix = pack_f32(linear.weight, values, spec.out, spec.in);
+      }
+    }
+  }
+  products.back().out = spec.out;
+  if (linear.has_bias) {
+    check_shape(linear.bias, {spec.out}, spec.name + ".bias");
+    products.back().bias = padded_floats(linear.bias, spec.name + ".bias");
+    packed_bytes_ += products.back().bias.size() * sizeof(float);
+  }
+  return products;
+}
+
+}  // namespace penjing

@@ -1,0 +1,230 @@
+#include "runtime/program.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace penjing {
+
+int64_t Program::bytes_per_token() const {
+  int64_t sum = 0;
+  for (const int64_t bytes : buffer_bytes) sum += bytes;
+  return sum;
+}
+
+SlotUse slots_of(const Step& step) {
+  SlotUse use;
+  const auto read = [&use](int slot) {
+    if (slot >= 0) use.reads.push_back(slot);
+  };
+  const auto read_product = [&read](const Product& product) {
+    read(product.codes >= 0 ? product.codes : product.x);
+    read(product.residual);
+    read(product.multiply);
+  };
+  if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
+    read(quantize->x);
+    use.writes.push_back(quantize->codes);
+  } else if (const auto* products = std::get_if<ProductStep>(&step)) {
+    for (const Product& product : products->products) {
+      read_product(product);
+      use.writes.push_back(product.y);
+    }
+  } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
+    for (const int slot : {attention->q, attention->k, attention->v}) read(slot);
+    use.writes.push_back(attention->y);
+  } else if (const auto* norm = std::get_if<NormStep>(&step)) {
+    read(norm->x);
+    use.writes.push_back(norm->y);
+  } else if (const auto* normalize = std::get_if<NormalizeStep>(&step)) {
+    read(normalize->x);
+    use.writes.push_back(normalize->y);
+  } else if (const auto* tap = std::get_if<TapStep>(&step)) {
+    if (tap->is_product) {
+      read_product(tap->product);
+    } else {
+      read(tap->x);
+    }
+  }
+  return use;
+}
+
+void assign_buffers(Program& program) {
+  const int num_steps = static_cast<int>(program.steps.size());
+  std::vector<int> last_read(program.slots.size(), -1);
+  for (int i = 0; i < num_steps; ++i) {
+    for (const int slot : slots_of(program.steps[static_cast<std::size_t>(i)]).reads) {
+      last_read[static_cast<std::size_t>(slot)] = i;
+    }
+  }
+  last_read[static_cast<std::size_t>(program.output)] = num_steps;
+
+  std::vector<int> free_buffers;
+  std::vector<int> alive;
+  program.buffer_bytes.clear();
+  const auto allocate = [&](int index) {
+    Slot& slot = program.slots[static_cast<std::size_t>(index)];
+    if (slot.buffer >= 0) return;  // written in place
+    const int64_t wanted = slot.bytes_per_token();
+    // The smallest free buffer that is large enough, else the largest, which then grows.
+    auto best = free_buffers.end();
+    for (auto it = free_buffers.begin(); it != free_buffers.end(); ++it) {
+      const int64_t bytes = program.buffer_bytes[static_cast<std::size_t>(*it)];
+      if (best == free_buffers.end()) {
+        best = it;
+        continue;
+      }
+      const int64_t best_bytes = program.buffer_bytes[static_cast<std::size_t>(*best)];
+      const bool fits = bytes >= wanted, best_fits = best_bytes >= wanted;
+      if (fits ? (!best_fits || bytes < best_bytes) : (!best_fits && bytes > best_bytes)) best = it;
+    }
+    if (best == free_buffers.end()) {
+      slot.buffer = static_cast<int>(program.buffer_bytes.size());
+      program.buffer_bytes.push_back(wanted);
+    } else {
+      slot.buffer = *best;
+      free_buffers.erase(best);
+      int64_t& bytes = program.buffer_bytes[static_cast<std::size_t>(slot.buffer)];
+      bytes = std::max(bytes, wanted);
+    }
+    alive.push_back(index);
+  };
+
+  allocate(program.input);
+  for (int i = 0; i < num_steps; ++i) {
+    for (const int slot : slots_of(program.steps[static_cast<std::size_t>(i)]).writes) allocate(slot);
+    // A slot that nobody reads is given back right after the step that wrote it.
+    std::erase_if(alive, [&](int slot) {
+      if (last_read[static_cast<std::size_t>(slot)] > i) return false;
+      free_buffers.push_back(program.slots[static_cast<std::size_t>(slot)].buffer);
+      return true;
+    });
+  }
+}
+
+int ProgramBuilder::add_slot(int64_t features, bool codes) {
+  program_.slots.push_back({features, codes, -1});
+  return static_cast<int>(program_.slots.size()) - 1;
+}
+
+int ProgramBuilder::add_input(int64_t features) {
+  return program_.input = add_slot(features);
+}
+
+int ProgramBuilder::find_codes(int x, bool symmetric) {
+  for (const Codes& known : codes_) {
+    if (known.x == x && known.symmetric == symmetric) return known.codes;
+  }
+  const int codes = add_slot(features(x), true);
+  program_.steps.push_back(QuantizeStep{x, codes, symmetric});
+  codes_.push_back({x, codes, symmetric});
+  return codes;
+}
+
+void ProgramBuilder::add_tap(const std::string& site, int x, int layer) {
+  for (const Site& known : program_.sites) {
+    if (known.name == site) return;  // a norm block is its norm's output already
+  }
+  program_.sites.push_back({site, layer});
+  TapStep tap;
+  tap.site = static_cast<int>(program_.sites.size()) - 1;
+  tap.x = x;
+  program_.steps.push_back(tap);
+}
+
+std::vector<int> ProgramBuilder::add_products(std::vector<ProductRequest> requests, int layer) {
+  std::vector<int> outputs;
+  ProductStep step;
+  for (ProductRequest& request : requests) {
+    const LinearSpec& spec = request.linear.spec;
+    if (features(request.x) != spec.in) {
+      fail(ErrorKind::kFormat, "{}: takes {} features, its input has {}", spec.name, spec.in,
+           features(request.x));
+    }
+    for (const int other : {request.residual, request.multiply}) {
+      if (other >= 0 && features(other) != spec.out) {
+        fail(ErrorKind::kFormat, "{}: gives {} features, what is added to it has {}", spec.name, spec.out,
+             features(other));
+      }
+    }
+    add_tap(spec.name + ".in", request.x, layer);
+    int x = request.x;
+    std::vector<PackedLinear> packed = packer_.pack(request.linear);
+    for (std::size_t i = 0; i < packed.size(); ++i) {
+      const bool last = i + 1 == packed.size();
+      Product product;
+      product.x = x;
+      if (packed[i].integer()) product.codes = find_codes(x, packed[i].symmetric);
+      product.linear = static_cast<int>(program_.linears.size());
+      const int64_t out = packed[i].out;
+      program_.linears.push_back(std::move(packed[i]));
+      if (last) {
+        TapStep tap;
+        tap.is_product = true;
+        tap.product = product;
+        program_.sites.push_back({spec.name + ".out", layer});
+        tap.site = static_cast<int>(program_.sites.size()) - 1;
+        program_.steps.push_back(tap);
+        product.residual = request.residual;
+        product.multiply = request.multiply;
+        product.activation = request.activation;
+      }
+      product.y = x = add_slot(out);
+      if (last) {
+        outputs.push_back(product.y);
+        step.products.push_back(product);
+      } else {
+        program_.steps.push_back(ProductStep{{product}});
+      }
+    }
+  }
+  program_.steps.push_back(std::move(step));
+  return outputs;
+}
+
+int ProgramBuilder::add_product(ProductRequest request, int layer) {
+  std::vector<ProductRequest> requests;
+  requests.push_back(std::move(request));
+  return add_products(std::move(requests), layer)[0];
+}
+
+int ProgramBuilder::add_norm(const NormSpec& spec, int x, bool in_place, int layer) {
+  if (features(x) != spec.width) {
+    fail(ErrorKind::kFormat, "{}: normalises {} features, its input has {}", spec.name, spec.width,
+         features(x));
+  }
+  program_.norms.push_back(pack_norm(model_, spec));
+  const int y = in_place ? x : add_slot(spec.width);
+  program_.steps.push_back(NormStep{static_cast<int>(program_.norms.size()) - 1, x, y});
+  add_tap(spec.name + ".out", y, layer);
+  return y;
+}
+
+int ProgramBuilder::add_normalize(int x) {
+  const int y = add_slot(features(x));
+  program_.steps.push_back(NormalizeStep{x, y});
+  return y;
+}
+
+int ProgramBuilder::add_attention(const AttentionSpec& spec, int q, int k, int v) {
+  const int64_t width = spec.num_heads * spec.head_dim;
+  for (const auto& [name, slot] : {std::pair(&spec.query, q), {&spec.key, k}, {&spec.value, v}}) {
+    if (features(slot) != width) {
+      fail(ErrorKind::kFormat, "{}: {} features where {} heads of {} are wanted", name->name, features(slot),
+           spec.num_heads, spec.head_dim);
+    }
+  }
+  const int y = add_slot(width);
+  program_.steps.push_back(AttentionStep{q, k, v, y, spec.num_heads, spec.head_dim, spec.window, spec.scale});
+  program_.max_head_dim = std::max(program_.max_head_dim, spec.head_dim);
+  program_.has_window = program_.has_window || spec.window > 0;
+  return y;
+}
+
+Program ProgramBuilder::finish(int output) {
+  program_.output = output;
+  assign_buffers(program_);
+  return std::move(program_);
+}
+
+}  // namespace penjing

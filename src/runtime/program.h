@@ -1,0 +1,134 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "model/model.h"
+#include "runtime/linear_op.h"
+#include "runtime/norm_op.h"
+
+namespace penjing {
+
+// What a session executes: a straight list of steps over slots, with the weights that they read. The encoder
+// is one program, each head another. A slot is a matrix of token panels (kernels/panel.h); slots that are
+// never alive together share a buffer, so the memory of a forward is the widest moment of the model, not its
+// sum.
+
+struct Slot {
+  int64_t features = 0;
+  bool codes = false;  // uint8 codes [K4], then a scale and a zero point for each token
+  int buffer = -1;
+  int64_t bytes_per_token() const { return codes ? (features + 3) / 4 * 4 + 8 : features * 4; }
+};
+
+struct QuantizeStep {
+  int x = 0, codes = 0;
+  bool symmetric = false;
+};
+
+// y = act(x W^T + b) [* multiply] [+ residual]: the product reads `codes` when its weights are integers.
+struct Product {
+  int linear = 0;
+  int x = 0, codes = -1, y = 0;
+  int residual = -1, multiply = -1;
+  Activation activation = Activation::kNone;
+};
+struct ProductStep {
+  std::vector<Product> products;  // independent of each other: Q, K and V run as one
+};
+struct AttentionStep {
+  int q = 0, k = 0, v = 0, y = 0;
+  int64_t num_heads = 0, head_dim = 0, window = 0;
+  float scale = 0;
+};
+struct NormStep {
+  int norm = 0, x = 0, y = 0;
+};
+struct NormalizeStep {  // to length 1, Sentence-Transformers' Normalize
+  int x = 0, y = 0;
+};
+// Gives the rows of slot x to a tap that wants the site. With `product`, the rows are instead those of the
+// bare product, without the activation and the residual that the real step fuses: computed a second time, for
+// the tap alone.
+struct TapStep {
+  int site = 0, x = 0;
+  bool is_product = false;
+  Product product;
+};
+using Step = std::variant<QuantizeStep, ProductStep, AttentionStep, NormStep, NormalizeStep, TapStep>;
+
+struct Site {
+  std::string name;  // "encoder.layer.0.attention.self.query.in"
+  int layer = -1;    // -1 outside the layers
+};
+
+struct Program {
+  std::vector<PackedLinear> linears;
+  std::vector<PackedNorm> norms;
+  std::vector<Slot> slots;
+  std::vector<int64_t> buffer_bytes;  // bytes a token of each buffer
+  std::vector<Step> steps;
+  std::vector<Site> sites;
+  int input = -1, output = -1;
+  int64_t max_head_dim = 0;
+  bool has_window = false;
+
+  int64_t input_features() const { return slots[static_cast<std::size_t>(input)].features; }
+  int64_t output_features() const { return slots[static_cast<std::size_t>(output)].features; }
+  int64_t bytes_per_token() const;
+};
+
+// Slots that a step reads and writes.
+struct SlotUse {
+  std::vector<int> reads, writes;
+};
+SlotUse slots_of(const Step& step);
+
+// Gives every slot a buffer: linear scan over the steps, a slot alive from its first write to its last
+// read (input: from the start; output: to the end). A written slot never shares a buffer with what the same
+// step reads.
+void assign_buffers(Program& program);
+
+// Appends steps and resolves, packs and checks their weights.
+class ProgramBuilder {
+ public:
+  ProgramBuilder(const Model& model, LinearPacker& packer) : model_(model), packer_(packer) {}
+
+  struct ProductRequest {
+    Linear linear;
+    int x = 0;
+    int residual = -1, multiply = -1;
+    Activation activation = Activation::kNone;
+  };
+
+  int add_input(int64_t features);
+  // Independent products; returns their slots.
+  std::vector<int> add_products(std::vector<ProductRequest> requests, int layer);
+  int add_product(ProductRequest request, int layer);
+  int add_norm(const NormSpec& spec, int x, bool in_place, int layer);
+  int add_normalize(int x);
+  int add_attention(const AttentionSpec& spec, int q, int k, int v);
+  void add_tap(const std::string& site, int x, int layer);
+  int64_t features(int slot) const { return program_.slots[static_cast<std::size_t>(slot)].features; }
+  const Model& model() const { return model_; }
+
+  Program finish(int output);
+
+ private:
+  int add_slot(int64_t features, bool codes = false);
+  int find_codes(int x, bool symmetric);  // quantizes a slot once, however many products read it
+
+  const Model& model_;
+  LinearPacker& packer_;
+  Program program_;
+  struct Codes {
+    int x, codes;
+    bool symmetric;
+  };
+  std::vector<Codes> codes_;
+};
+
+}  // namespace penjing

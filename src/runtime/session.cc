@@ -1,0 +1,228 @@
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "runtime/panel_rows.h"
+#include "runtime/plan.h"
+#include "runtime/pooling.h"
+
+namespace penjing {
+namespace {
+
+bool is_row_a_token(OutputKind kind) {
+  return kind == OutputKind::kHidden || kind == OutputKind::kTokenLogits ||
+         kind == OutputKind::kMaskedLogits || kind == OutputKind::kSpanLogits;
+}
+
+// Rows of each sequence, as offsets.
+std::vector<int64_t> row_offsets(const RaggedBatch& batch, const Request& request) {
+  if (is_row_a_token(request.kind) && request.positions.empty()) return batch.offsets;
+  std::vector<int64_t> offsets(batch.offsets.size());
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    offsets[i] = static_cast<int64_t>(i);
+    if (!request.positions.empty()) {
+      offsets[i] = std::lower_bound(request.positions.begin(), request.positions.end(), batch.offsets[i]) -
+                   request.positions.begin();
+    }
+  }
+  return offsets;
+}
+
+void check_finite(const Prediction& prediction) {
+  for (int64_t i = 0; i < prediction.num_rows; ++i) {
+    for (const float value : prediction.row(i)) {
+      if (!std::isfinite(value)) {
+        fail(ErrorKind::kFormat,
+             "{}: row {} of the result holds {}, wanted finite numbers: the model's weights are damaged or "
+             "overflow on this input",
+             to_string(prediction.kind), i, value);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const PackedModel> model, std::shared_ptr<ThreadPool> pool,
+                 int64_t max_batch_tokens)
+    : model_(std::move(model)),
+      pool_(std::move(pool)),
+      max_batch_tokens_(max_batch_tokens),
+      encoder_(model_->encoder, *pool_) {
+  if (max_batch_tokens_ < 1) {
+    fail(ErrorKind::kInput, "max_batch_tokens: {}, wanted 1 or more", max_batch_tokens_);
+  }
+  embedding_scratch_ = AlignedBuffer<float>(
+      static_cast<std::size_t>(model_->embedding.scratch_floats() * pool_->num_threads()));
+}
+
+bool Session::supports(OutputKind kind) const {
+  return kind == OutputKind::kHidden || model_->find_head(kind) != nullptr;
+}
+
+void Session::check_request(const RaggedBatch& batch, const Request& request) const {
+  if (!supports(request.kind)) {
+    if (request.kind == OutputKind::kEmbedding && !model_->is_sentence_model) {
+      fail(ErrorKind::kInput,
+           "the model says nothing about pooling (no modules.json): choose one (cls, mean, max, ...)");
+    }
+    fail(ErrorKind::kInput, "the model has no head for: {}", to_string(request.kind));
+  }
+  const auto num_ids = static_cast<int64_t>(batch.ids.size());
+  if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != num_ids) {
+    fail(ErrorKind::kInput, "batch: offsets do not span the {} ids", num_ids);
+  }
+  if (!batch.type_ids.empty() && batch.type_ids.size() != batch.ids.size()) {
+    fail(ErrorKind::kInput, "batch: {} token types for {} ids", batch.type_ids.size(), num_ids);
+  }
+  const int64_t longest = max_length();
+  for (int64_t i = 0; i < batch.num_sequences(); ++i) {
+    const int64_t begin = batch.offsets[static_cast<std::size_t>(i)];
+    const int64_t end = batch.offsets[static_cast<std::size_t>(i) + 1];
+    if (begin < 0 || end > num_ids || end <= begin) {
+      fail(ErrorKind::kInput, "sequence {}: {} tokens, wanted 1 to {}", i, end - begin, longest);
+    }
+    if (end - begin > longest) {
+      fail(ErrorKind::kInput, "sequence {}: {} tokens, the model takes at most {}", i, end - begin, longest);
+    }
+    for (int64_t token = begin; token < end; ++token) {
+      const int32_t id = batch.ids[static_cast<std::size_t>(token)];
+      if (id < 0 || id >= vocab_size()) {
+        fail(ErrorKind::kInput, "sequence {}: token id {} at {}, wanted 0 to {}", i, id, token - begin,
+             vocab_size() - 1);
+      }
+    }
+  }
+  if (const int64_t types = model_->embedding.num_types(); types > 0) {
+    for (std::size_t token = 0; token < batch.type_ids.size(); ++token) {
+      if (batch.type_ids[token] < 0 || batch.type_ids[token] >= types) {
+        fail(ErrorKind::kInput, "token {}: token type {}, wanted 0 to {}", token, batch.type_ids[token],
+             types - 1);
+      }
+    }
+  }
+  if (!request.positions.empty() && request.kind != OutputKind::kMaskedLogits) {
+    fail(ErrorKind::kInput, "positions are for masked-word logits, not for: {}", to_string(request.kind));
+  }
+  int64_t previous = -1;
+  for (const int64_t position : request.positions) {
+    if (position <= previous || position >= num_ids) {
+      fail(ErrorKind::kInput, "position {} after {}, wanted ascending below {}", position, previous, num_ids);
+    }
+    previous = position;
+  }
+  if (!request.prompt_lengths.empty() &&
+      static_cast<int64_t>(request.prompt_lengths.size()) != batch.num_sequences()) {
+    fail(ErrorKind::kInput, "{} prompt lengths for {} sequences", request.prompt_lengths.size(),
+         batch.num_sequences());
+  }
+}
+
+Executor& Session::head_executor(const Head& head) {
+  for (HeadRun& run : heads_) {
+    if (run.head == &head) return *run.executor;
+  }
+  heads_.push_back({&head, std::make_unique<Executor>(head.program, *pool_)});
+  return *heads_.back().executor;
+}
+
+void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
+  encoder_.reserve(tokens.num_tokens());
+  model_->embedding.run(tokens, *pool_, encoder_.input(), embedding_scratch_.data());
+  encoder_.run(&tokens, tap);
+}
+
+void Session::pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
+                        int64_t slice_begin, int64_t slice_rows, float* target) {
+  const PanelShape shape{slice_rows};
+  const int64_t features = model_->encoder.output_features();
+  const int64_t pooled = head.program.input_features();
+  pool_->parallel_for(slice_rows, [&](int64_t row, int) {
+    const int64_t sequence = slice_begin + row;
+    const bool skips = !head.pooling.include_prompt && !request.prompt_lengths.empty();
+    const int64_t skip = skips ? request.prompt_lengths[static_cast<std::size_t>(first + sequence)] : 0;
+    pool_sequence(head.pooling, encoder_.output(), encoder_.shape(), features, tokens.begin(sequence),
+                  tokens.length(sequence), skip, target + token_offset(row, pooled),
+                  shape.width(row / kPanelTokens));
+  });
+  clear_surplus_lanes(target, shape, pooled);
+}
+
+void Session::run_head(const Head& head, const RaggedBatch& batch, const Request& request, int64_t first,
+                       const TokenSpan& tokens, float* rows) {
+  picked_.clear();
+  int64_t num_rows = tokens.num_sequences;
+  const int64_t begin = batch.offsets[static_cast<std::size_t>(first)];
+  if (head.rows == Head::Rows::kFirstTokens) {
+    for (int64_t i = 0; i < tokens.num_sequences; ++i) picked_.push_back(tokens.begin(i));
+  } else if (head.rows == Head::Rows::kTokens) {
+    if (request.positions.empty()) {
+      for (int64_t i = 0; i < tokens.num_tokens(); ++i) picked_.push_back(i);
+    } else {
+      for (const int64_t position : request.positions) {
+        if (position >= begin && position < begin + tokens.num_tokens()) picked_.push_back(position - begin);
+      }
+    }
+    num_rows = static_cast<int64_t>(picked_.size());
+  }
+  Executor& executor = head_executor(head);
+  const int64_t dim = head.program.output_features();
+  for (int64_t done = 0; done < num_rows; done += head.slice_rows) {
+    const int64_t slice = std::min(head.slice_rows, num_rows - done);
+    executor.reserve(slice);
+    if (head.rows == Head::Rows::kPooled) {
+      pool_rows(head, request, first, tokens, done, slice, executor.input());
+    } else {
+      gather_tokens(encoder_.output(), encoder_.shape(), model_->encoder.output_features(),
+                    picked_.data() + done, slice, executor.input());
+    }
+    executor.run(nullptr, request.tap);
+    panels_to_rows(executor.output(), executor.shape(), dim, 0, slice, rows + done * dim);
+  }
+}
+
+Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
+  check_request(batch, request);
+  const Head* head = request.kind == OutputKind::kHidden ? nullptr : model_->find_head(request.kind);
+  Prediction prediction;
+  prediction.kind = request.kind;
+  prediction.dim = head != nullptr ? head->program.output_features() : model_->encoder.output_features();
+  prediction.row_offsets = row_offsets(batch, request);
+  prediction.num_rows = prediction.row_offsets.back();
+  prediction.values.resize(static_cast<std::size_t>(prediction.num_rows * prediction.dim));
+
+  const int64_t num_sequences = batch.num_sequences();
+  for (int64_t first = 0; first < num_sequences;) {
+    // As many whole sequences as the limit takes, at least one.
+    const int64_t* offsets = batch.offsets.data() + first;
+    TokenSpan tokens{batch.ids.data() + offsets[0],
+                     batch.type_ids.empty() ? nullptr : batch.type_ids.data() + offsets[0], offsets, 1};
+    while (first + tokens.num_sequences < num_sequences &&
+           offsets[tokens.num_sequences + 1] - offsets[0] <= max_batch_tokens_) {
+      ++tokens.num_sequences;
+    }
+    run_encoder(tokens, request.tap);
+    float* rows =
+        prediction.values.data() + prediction.row_offsets[static_cast<std::size_t>(first)] * prediction.dim;
+    if (head != nullptr) {
+      run_head(*head, batch, request, first, tokens, rows);
+    } else {
+      const PanelShape shape = encoder_.shape();
+      pool_->parallel_for(shape.num_panels(), [&](int64_t panel, int) {
+        const int64_t begin = panel * kPanelTokens;
+        panels_to_rows(encoder_.output(), shape, prediction.dim, begin,
+                       std::min(begin + kPanelTokens, shape.num_tokens), rows + begin * prediction.dim);
+      });
+    }
+    first += tokens.num_sequences;
+  }
+  model_->check_mapping();
+  check_finite(prediction);
+  return prediction;
+}
+
+}  // namespace penjing

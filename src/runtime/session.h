@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/thread_pool.h"
+#include "predict/predictor.h"
+#include "runtime/embedding_op.h"
+#include "runtime/executor.h"
+#include "runtime/heads.h"
+
+namespace penjing {
+
+// What Engine::build makes of a model, and sessions share.
+struct PackedModel {
+  PackedModel(const Model& model, const std::vector<OutputKind>& heads);
+
+  Description description;
+  EmbeddingOp embedding;
+  Program encoder;
+  std::vector<Head> heads;
+  bool is_sentence_model = false;
+  std::size_t packed_bytes = 0;
+
+  const Head* find_head(OutputKind kind) const;
+  void check_mapping() const;  // throws kIo when the file that the word embeddings are read from has shrunk
+};
+
+// One forward at a time on its own scratch memory.
+class Session : public Predictor {
+ public:
+  Session(std::shared_ptr<const PackedModel> model, std::shared_ptr<ThreadPool> pool,
+          int64_t max_batch_tokens);
+
+  bool supports(OutputKind kind) const override;
+  int64_t vocab_size() const override { return model_->embedding.vocab_size(); }
+  int64_t max_length() const override { return model_->embedding.max_length(); }
+  Prediction predict(const RaggedBatch& batch, const Request& request) override;
+
+ private:
+  struct HeadRun {
+    const Head* head;
+    std::unique_ptr<Executor> executor;
+  };
+  void check_request(const RaggedBatch& batch, const Request& request) const;
+  Executor& head_executor(const Head& head);
+  void run_encoder(const TokenSpan& tokens, Tap* tap);
+  // Writes the rows of the sequences [first, last) of the batch, which are `tokens`.
+  void run_head(const Head& head, const RaggedBatch& batch, const Request& request, int64_t first,
+                const TokenSpan& tokens, float* rows);
+  void pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
+                 int64_t slice_begin, int64_t slice_rows, float* target);
+
+  std::shared_ptr<const PackedModel> model_;
+  std::shared_ptr<ThreadPool> pool_;
+  int64_t max_batch_tokens_;
+  Executor encoder_;
+  AlignedBuffer<float> embedding_scratch_;
+  std::vector<HeadRun> heads_;
+  std::vector<int64_t> picked_;  // token indices of a head's rows
+};
+
+}  // namespace penjing
