@@ -6,9 +6,9 @@ namespace penjing {
 
 // The one layout of activations inside the runtime: feature-major token panels.
 //
-// The tokens of a batch, packed end to end, are cut into panels of 64; the last panel is as wide as a multiple
-// of 16 allows (its surplus lanes hold zeros or garbage that no other lane ever reads). A matrix of F features
-// over T tokens is stored panel after panel:
+// The tokens of a batch, packed end to end, are cut into panels of 64; the last panel is as wide as a
+// multiple of 16 allows (its surplus lanes hold zeros or garbage that no other lane ever reads). A matrix of
+// F features over T tokens is stored panel after panel:
 //
 //   panel p covers tokens [64 p, 64 p + width(p)); element (feature f, token t) is at
 //   base + 64 p F + f * width(p) + (t - 64 p)

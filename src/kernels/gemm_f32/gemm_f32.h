@@ -34,7 +34,7 @@ struct Kernel {
   void (*run)(const Args& args);
 };
 
-const Kernel& select();  // the best of kernels.def that isa_limit() allows
+const Kernel& select();       // the best of kernels.def that isa_limit() allows
 const Kernel* find(Isa isa);  // this instruction set's own kernel, or null
 
 }  // namespace penjing::gemm_f32

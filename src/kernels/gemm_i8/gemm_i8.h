@@ -12,19 +12,19 @@ namespace penjing::gemm_i8 {
 // K <= 2^31 / (255 * 127) = 66,000 (checked by the caller). The correction is int32 too; the conversion to
 // float rounds to nearest-even; products and sums are separate IEEE operations in the order written, no FMA.
 //
-// x: one panel of codes [K4][width] u8, K4 = K rounded up to 4, surplus rows zero (weights there are zero too).
-// y, residual: panels [N][width] float.
+// x: one panel of codes [K4][width] u8, K4 = K rounded up to 4, surplus rows zero (weights there are zero
+// too). y, residual: panels [N][width] float.
 struct Args {
   const uint8_t* x;
-  const float* scale_x;        // [width]
-  const int32_t* zero_point;   // [width]
-  const void* w;               // packed by the same kernel's pack()
-  const float* scale_w;        // [N]
-  const int32_t* row_sum;      // [N]: sum over k of w[n][k]
-  const float* bias;           // [N] or null
-  const float* residual;       // or null
+  const float* scale_x;       // [width]
+  const int32_t* zero_point;  // [width]
+  const void* w;              // packed by the same kernel's pack()
+  const float* scale_w;       // [N]
+  const int32_t* row_sum;     // [N]: sum over k of w[n][k]
+  const float* bias;          // [N] or null
+  const float* residual;      // or null
   float* y;
-  int64_t k, n_begin, n_end;   // n_begin a multiple of kOutputs
+  int64_t k, n_begin, n_end;  // n_begin a multiple of kOutputs
   int width;
 };
 

@@ -16,7 +16,7 @@ enum class Function { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 struct Kernel {
   Isa isa;
   void (*apply)(Function function, float* x, int64_t size);
-  void (*exp)(float* x, int64_t size);                    // for tests of the bound: <= 2 ulp, exp(<-87.3) = 0
+  void (*exp)(float* x, int64_t size);  // for tests of the bound: <= 2 ulp, exp(<-87.3) = 0
   void (*erf)(float* x, int64_t size);
   void (*multiply)(float* y, const float* x, int64_t size);  // y *= x (gated feed-forward)
   void (*add)(float* y, const float* x, int64_t size);       // y += x

@@ -1,0 +1,152 @@
+#include "kernels/cpu.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <string_view>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "base/error.h"
+
+namespace penjing {
+
+namespace {
+
+struct Name {
+  Isa isa;
+  const char* name;
+};
+constexpr Name kNames[] = {{Isa::kRef, "ref"},
+                           {Isa::kAvx2, "avx2"},
+                           {Isa::kAvx512, "avx512"},
+                           {Isa::kAvx512Vnni, "avx512_vnni"},
+                           {Isa::kAvx512Bf16, "avx512_bf16"},
+                           {Isa::kAmx, "amx"}};
+
+Isa best_isa() {
+  Isa best = Isa::kRef;
+  for (const Name& entry : kNames) {
+    if (cpu_has(entry.isa)) best = entry.isa;
+  }
+  return best;
+}
+
+Isa read_limit() {
+  const char* forced = std::getenv("PENJING_ISA");
+  if (forced == nullptr || *forced == '\0') return best_isa();
+  for (const Name& entry : kNames) {
+    if (std::string_view(forced) != entry.name) continue;
+    if (!cpu_has(entry.isa)) fail(ErrorKind::kInput, "PENJING_ISA={}: this CPU does not have it", forced);
+    return entry.isa;
+  }
+  fail(ErrorKind::kInput, "PENJING_ISA={}: wanted ref, avx2, avx512, avx512_vnni, avx512_bf16 or amx",
+       forced);
+}
+
+// -1: not read yet. Function-local statics would make a thrown error repeatable too, but not replaceable.
+std::atomic<int> limit{-1};
+
+std::string first_value(const std::string& path, std::string_view key) {
+  std::ifstream file(path);
+  std::string line;
+  while (std::getline(file, line)) {
+    if (!line.starts_with(key)) continue;
+    const auto colon = line.find(": ");
+    return colon == std::string::npos ? "" : line.substr(colon + 2);
+  }
+  return "";
+}
+
+}  // namespace
+
+const char* name_of(Isa isa) {
+  for (const Name& entry : kNames) {
+    if (entry.isa == isa) return entry.name;
+  }
+  return "unknown";
+}
+
+bool cpu_has(Isa isa) {
+#if defined(__x86_64__)
+  // __builtin_cpu_supports checks XGETBV as well as CPUID.
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  switch (isa) {
+    case Isa::kRef:
+      return true;
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kAvx512:
+      return avx512;
+    case Isa::kAvx512Vnni:
+      return avx512 && __builtin_cpu_supports("avx512vnni");
+    case Isa::kAvx512Bf16:
+      return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+    case Isa::kAmx: {
+      if (!avx512) return false;
+      unsigned a = 0, b = 0, c = 0, d = 0;
+      // Leaf 7, EDX: bit 24 AMX-TILE, bit 25 AMX-INT8. Permission is asked for by the kernel that uses it.
+      return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 24 & 1) != 0 && (d >> 25 & 1) != 0;
+    }
+  }
+  return false;
+#else
+  return isa == Isa::kRef;
+#endif
+}
+
+Isa isa_limit() {
+  int value = limit.load(std::memory_order_relaxed);
+  if (value < 0) {
+    value = static_cast<int>(read_limit());
+    limit.store(value, std::memory_order_relaxed);
+  }
+  return static_cast<Isa>(value);
+}
+
+void force_isa_limit(Isa isa) {
+  if (!cpu_has(isa)) fail(ErrorKind::kInput, "instruction set {}: this CPU does not have it", name_of(isa));
+  limit.store(static_cast<int>(isa), std::memory_order_relaxed);
+}
+
+std::vector<Isa> usable_isas() {
+  std::vector<Isa> result;
+  for (const Name& entry : kNames) {
+    if (cpu_has(entry.isa)) result.push_back(entry.isa);
+  }
+  return result;
+}
+
+CpuInfo read_cpu_info() {
+  CpuInfo info;
+  info.model = first_value("/proc/cpuinfo", "model name");
+  const std::string flags = " " + first_value("/proc/cpuinfo", "flags") + " ";
+  for (const char* feature :
+       {"avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni",
+        "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16"}) {
+    if (flags.find(" " + std::string(feature) + " ") == std::string::npos) continue;
+    info.features += (info.features.empty() ? "" : " ") + std::string(feature);
+  }
+  for (int index = 0; index < 8; ++index) {
+    const std::string base = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    std::ifstream level_file(base + "level"), type_file(base + "type"), size_file(base + "size");
+    int level = 0;
+    std::string type;
+    int64_t size = 0;
+    char unit = 0;
+    if (!(level_file >> level) || !(type_file >> type) || !(size_file >> size)) continue;
+    size_file >> unit;
+    size *= unit == 'M' ? 1 << 20 : unit == 'K' ? 1 << 10 : 1;
+    if (level == 1 && type == "Data") info.l1d_bytes = size;
+    if (level == 2) info.l2_bytes = size;
+    if (level == 3) info.l3_bytes = size;
+  }
+  return info;
+}
+
+}  // namespace penjing

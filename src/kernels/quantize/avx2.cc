@@ -1,0 +1,8 @@
+#include "kernels/simd/avx2.h"
+//
+#include "kernels/quantize/quantize_simd.h"
+
+namespace penjing::quantize::avx2 {
+extern const Kernel kernel;
+const Kernel kernel = {Isa::kAvx2, affine, symmetric};
+}  // namespace penjing::quantize::avx2

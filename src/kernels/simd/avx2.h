@@ -1,0 +1,56 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+// The vector type of the AVX2 + FMA kernels: 8 lanes. See simd/avx512.h.
+namespace {
+
+#define PENJING_INLINE static inline __attribute__((always_inline))
+
+struct Vector {
+  static constexpr int kLanes = 8;
+  using Float = __m256;
+  using Int = __m256i;
+  using Mask = __m256;
+
+  PENJING_INLINE Float load(const float* p) { return _mm256_loadu_ps(p); }
+  PENJING_INLINE void store(float* p, Float v) { _mm256_storeu_ps(p, v); }
+  PENJING_INLINE Float set(float v) { return _mm256_set1_ps(v); }
+  PENJING_INLINE Float zero() { return _mm256_setzero_ps(); }
+  PENJING_INLINE Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  PENJING_INLINE Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  PENJING_INLINE Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  PENJING_INLINE Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
+  PENJING_INLINE Float sqrt(Float a) { return _mm256_sqrt_ps(a); }
+  PENJING_INLINE Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  // a < b ? a : b and a > b ? a : b: the second operand when either is NaN.
+  PENJING_INLINE Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
+  PENJING_INLINE Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  PENJING_INLINE Float round_even(Float a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  PENJING_INLINE Float abs(Float a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+  PENJING_INLINE Float copy_sign(Float magnitude, Float sign) {
+    const __m256 mask = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(mask, magnitude), _mm256_and_ps(mask, sign));
+  }
+  PENJING_INLINE Mask less(Float a, Float b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+  PENJING_INLINE Mask equal(Float a, Float b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+  PENJING_INLINE Mask both(Mask a, Mask b) { return _mm256_and_ps(a, b); }
+  PENJING_INLINE Float select(Mask m, Float yes, Float no) { return _mm256_blendv_ps(no, yes, m); }
+  PENJING_INLINE Int as_int(Float a) { return _mm256_castps_si256(a); }
+  PENJING_INLINE Float as_float(Int a) { return _mm256_castsi256_ps(a); }
+  PENJING_INLINE Int add_int(Int a, Int b) { return _mm256_add_epi32(a, b); }
+  PENJING_INLINE Int shift_left_23(Int a) { return _mm256_slli_epi32(a, 23); }
+  PENJING_INLINE Int to_int(Float a) { return _mm256_cvtps_epi32(a); }  // of integers, so rounding is moot
+  PENJING_INLINE void store_int(int32_t* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  // Low byte of each lane (values in [0, 255]).
+  PENJING_INLINE void store_bytes(uint8_t* p, Int v) {
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+  }
+};
+
+}  // namespace
