@@ -1,0 +1,401 @@
+// Every kernel on every instruction set of this machine equals the plain reference bit for bit, on ragged
+// sizes, in memory that ends at a page the process may not touch.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <iostream>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/attention/attention.h"
+#include "kernels/gemm_f32/gemm_f32.h"
+#include "kernels/gemm_i8/gemm_i8.h"
+#include "kernels/normalize/normalize.h"
+#include "kernels/panel.h"
+#include "kernels/pointwise/pointwise.h"
+#include "kernels/quantize/quantize.h"
+#include "numerics/quantizer.h"
+
+namespace penjing {
+namespace {
+
+// An array whose end touches an inaccessible page: an over-read or over-write ends the test.
+template <typename T>
+class Guarded {
+ public:
+  explicit Guarded(std::size_t size) : size_(size) {
+    const auto page = static_cast<std::size_t>(::getpagesize());
+    const std::size_t body = (size * sizeof(T) + page - 1) / page * page;
+    total_ = body + page;
+    base_ = static_cast<char*>(
+        ::mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    ::mprotect(base_ + body, page, PROT_NONE);
+    data_ = reinterpret_cast<T*>(base_ + body - size * sizeof(T));
+  }
+  ~Guarded() { ::munmap(base_, total_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  T* data() { return data_; }
+  T& operator[](std::size_t i) { return data_[i]; }
+  std::size_t size() const { return size_; }
+  std::vector<T> copy() const { return {data_, data_ + size_}; }
+
+ private:
+  char* base_ = nullptr;
+  T* data_ = nullptr;
+  std::size_t size_ = 0, total_ = 0;
+};
+
+void fill(Guarded<float>& values, Rng& rng, float scale = 1) {
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.normal() * scale;
+}
+
+// Any NaN equals any NaN: payloads are not part of the promise.
+testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
+      return testing::AssertionFailure() << "element " << i << ": " << a[i] << " against " << b[i];
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+template <typename Kernel>
+std::vector<const Kernel*> fast_kernels(const Kernel* (*find)(Isa), const char* family) {
+  std::vector<const Kernel*> kernels;
+  std::cout << family << " ran on: ref";
+  for (const Isa isa : usable_isas()) {
+    const Kernel* kernel = find(isa);
+    if (kernel == nullptr || isa == Isa::kRef) continue;
+    EXPECT_EQ(kernel->isa, isa);
+    kernels.push_back(kernel);
+    std::cout << " " << name_of(isa);
+  }
+  std::cout << "\n";
+  return kernels;
+}
+
+constexpr int kWidths[] = {16, 32, 48, 64};
+
+TEST(GemmF32, EqualsReferenceOnRaggedSizes) {
+  const auto kernels = fast_kernels(gemm_f32::find, "gemm_f32");
+  Rng rng(1);
+  for (const int width : kWidths) {
+    for (const int64_t k : {1, 2, 3, 7, 33}) {
+      for (const int64_t n : {1, 2, 5, 7, 8, 9, 15, 16, 17, 24, 31}) {
+        Guarded<float> x(static_cast<std::size_t>(k * width)), w(static_cast<std::size_t>(n * k)),
+            bias(static_cast<std::size_t>(n)), residual(static_cast<std::size_t>(n * width)),
+            y(static_cast<std::size_t>(n * width));
+        for (auto* values : {&x, &w, &bias, &residual}) fill(*values, rng);
+        for (const bool extras : {false, true}) {
+          const auto run = [&](const gemm_f32::Kernel& kernel) {
+            Guarded<char> packed(kernel.packed_bytes(n, k));
+            kernel.pack(w.data(), n, k, packed.data());
+            gemm_f32::Args args{x.data(),
+                                packed.data(),
+                                extras ? bias.data() : nullptr,
+                                extras ? residual.data() : nullptr,
+                                y.data(),
+                                k,
+                                0,
+                                n,
+                                width};
+            std::memset(y.data(), 0x7f, y.size() * 4);
+            if (n > gemm_f32::kOutputs) {  // in two calls
+              args.n_end = gemm_f32::kOutputs;
+              kernel.run(args);
+              args.n_begin = gemm_f32::kOutputs;
+              args.n_end = n;
+            }
+            kernel.run(args);
+            return y.copy();
+          };
+          const auto wanted = run(*gemm_f32::find(Isa::kRef));
+          for (const auto* kernel : kernels) {
+            ASSERT_TRUE(same_bits(run(*kernel), wanted))
+                << name_of(kernel->isa) << " width " << width << " k " << k << " n " << n;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(GemmF32, ReferenceIsWithinItsBound) {
+  Rng rng(2);
+  const int64_t k = 3072;
+  const int width = 16;
+  Guarded<float> x(static_cast<std::size_t>(k * width)), w(static_cast<std::size_t>(k)), y(width);
+  fill(x, rng), fill(w, rng);
+  const gemm_f32::Kernel& ref = *gemm_f32::find(Isa::kRef);
+  Guarded<char> packed(ref.packed_bytes(1, k));
+  ref.pack(w.data(), 1, k, packed.data());
+  ref.run({x.data(), packed.data(), nullptr, nullptr, y.data(), k, 0, 1, width});
+  for (int t = 0; t < width; ++t) {
+    double exact = 0, magnitude = 0;
+    for (int64_t i = 0; i < k; ++i) {
+      const double product = double{w[i]} * x[i * width + t];
+      exact += product;
+      magnitude += std::fabs(product);
+    }
+    EXPECT_LE(std::fabs(y[t] - exact), static_cast<double>(k + 2) * 0x1p-24 * magnitude);
+  }
+}
+
+TEST(GemmI8, EqualsReferenceIncludingTheCorners) {
+  const auto kernels = fast_kernels(gemm_i8::find, "gemm_i8");
+  Rng rng(3);
+  for (const int width : kWidths) {
+    for (const int64_t k : {1, 2, 3, 4, 5, 8, 30, 67, 3072}) {
+      for (const int64_t n : {1, 3, 4, 5, 8, 9, 16, 17, 25}) {
+        if (k == 3072 && n != 9) continue;
+        const int64_t k4 = (k + 3) / 4 * 4;
+        for (int pattern = 0; pattern < 4; ++pattern) {  // random, and the extremes that saturate vpmaddubsw
+          Guarded<uint8_t> x(static_cast<std::size_t>(k4 * width));
+          Guarded<int8_t> w(static_cast<std::size_t>(n * k));
+          Guarded<float> scale_x(static_cast<std::size_t>(width)), scale_w(static_cast<std::size_t>(n)),
+              bias(static_cast<std::size_t>(n)), residual(static_cast<std::size_t>(n * width)),
+              y(static_cast<std::size_t>(n * width));
+          Guarded<int32_t> zero(static_cast<std::size_t>(width)), row_sum(static_cast<std::size_t>(n));
+          for (int64_t i = 0; i < k * width; ++i) {
+            x[i] = pattern == 0 ? static_cast<uint8_t>(rng.below(256)) : 255;
+          }
+          for (int64_t i = 0; i < n * k; ++i) {
+            const int sign = pattern == 2 || (pattern == 3 && rng.below(2) == 0) ? -1 : 1;
+            w[i] = static_cast<int8_t>(pattern == 0 ? static_cast<int>(rng.below(255)) - 127 : sign * 127);
+          }
+          for (auto* values : {&scale_x, &scale_w, &bias, &residual}) fill(*values, rng);
+          for (int t = 0; t < width; ++t) zero[t] = static_cast<int32_t>(rng.below(256));
+          for (int64_t o = 0; o < n; ++o) {
+            row_sum[o] = 0;
+            for (int64_t i = 0; i < k; ++i) row_sum[o] += w[o * k + i];
+          }
+          const auto run = [&](const gemm_i8::Kernel& kernel) {
+            Guarded<char> packed(kernel.packed_bytes(n, k));
+            kernel.pack(w.data(), n, k, packed.data());
+            std::memset(y.data(), 0x7f, y.size() * 4);
+            kernel.run({x.data(), scale_x.data(), zero.data(), packed.data(), scale_w.data(), row_sum.data(),
+                        pattern == 1 ? nullptr : bias.data(), pattern == 2 ? nullptr : residual.data(),
+                        y.data(), k, 0, n, width});
+            return y.copy();
+          };
+          const auto wanted = run(*gemm_i8::find(Isa::kRef));
+          for (const auto* kernel : kernels) {
+            ASSERT_TRUE(same_bits(run(*kernel), wanted))
+                << name_of(kernel->isa) << " width " << width << " k " << k << " n " << n << " pattern "
+                << pattern;
+          }
+        }
+      }
+    }
+  }
+}
+
+std::vector<float> interesting_floats() {
+  std::vector<float> values;
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 65521) {
+    values.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits)));
+  }
+  for (const float v : {0.0f, -0.0f, 1.0f, -1.0f, INFINITY, -INFINITY, NAN, 1e-45f, -1e-40f, 3.4e38f,
+                        -3.4e38f, 88.72283f, 88.7229f, -87.33654f, -87.3366f, 4.0f, 0.99999994f, 0.5f}) {
+    values.push_back(v);
+  }
+  while (values.size() % 16 != 0) values.push_back(0.25f);
+  return values;
+}
+
+TEST(Pointwise, EqualsReferenceOverAllExponents) {
+  using pointwise::Function;
+  const auto kernels = fast_kernels(pointwise::find, "pointwise");
+  const auto input = interesting_floats();
+  const pointwise::Kernel& ref = *pointwise::find(Isa::kRef);
+  const auto size = static_cast<int64_t>(input.size());
+  for (const Function f :
+       {Function::kGelu, Function::kGeluTanh, Function::kRelu, Function::kSilu, Function::kTanh}) {
+    auto wanted = input;
+    ref.apply(f, wanted.data(), size);
+    for (const auto* kernel : kernels) {
+      auto got = input;
+      kernel->apply(f, got.data(), size);
+      EXPECT_TRUE(same_bits(got, wanted)) << name_of(kernel->isa) << " function " << static_cast<int>(f);
+    }
+  }
+  for (const auto* kernel : kernels) {
+    auto a = input, b = input;
+    kernel->exp(a.data(), size), ref.exp(b.data(), size);
+    EXPECT_TRUE(same_bits(a, b)) << "exp " << name_of(kernel->isa);
+    a = input, b = input;
+    kernel->erf(a.data(), size), ref.erf(b.data(), size);
+    EXPECT_TRUE(same_bits(a, b)) << "erf " << name_of(kernel->isa);
+  }
+}
+
+TEST(Pointwise, ErrorsAreWithinTheirBounds) {
+  const pointwise::Kernel& kernel = pointwise::select();
+  auto input = interesting_floats();
+  for (int i = -160000; i < 160000; ++i) input.push_back(static_cast<float>(i) * 0x1p-14f);
+  const auto size = static_cast<int64_t>(input.size());
+  auto exp = input, erf = input, gelu = input, tanh = input;
+  kernel.exp(exp.data(), size), kernel.erf(erf.data(), size);
+  kernel.apply(pointwise::Function::kGelu, gelu.data(), size);
+  kernel.apply(pointwise::Function::kTanh, tanh.data(), size);
+  double worst_exp = 0, worst_erf = 0, worst_tanh = 0, worst_gelu = 0;
+  for (std::size_t i = 0; i < input.size(); ++i) {
+    const double x = input[i];
+    if (!std::isfinite(x)) continue;
+    worst_erf = std::max(worst_erf, std::fabs(erf[i] - std::erf(x)));
+    worst_tanh = std::max(worst_tanh, std::fabs(tanh[i] - std::tanh(x)));
+    if (std::fabs(x) < 1e4) {
+      const double wanted = 0.5 * x * (1 + std::erf(x * std::sqrt(0.5)));
+      worst_gelu = std::max(worst_gelu, std::fabs(gelu[i] - wanted) / std::max(1.0, std::fabs(x)));
+    }
+    if (x > -87.336 && x < 88.7228) {
+      const double wanted = std::exp(x);
+      const auto rounded = static_cast<float>(wanted);
+      const double ulp = static_cast<double>(std::nextafter(rounded, INFINITY)) - rounded;
+      worst_exp = std::max(worst_exp, std::fabs(exp[i] - wanted) / ulp);
+    }
+  }
+  std::cout << "exp " << worst_exp << " ulp, erf " << worst_erf << ", tanh " << worst_tanh << ", gelu "
+            << worst_gelu << "\n";
+  EXPECT_LE(worst_exp, 2.0);
+  EXPECT_LE(worst_erf, 2e-7);
+  EXPECT_LE(worst_tanh, 2e-7);
+  EXPECT_LE(worst_gelu, 2e-7);
+}
+
+TEST(Normalize, EqualsReference) {
+  const auto kernels = fast_kernels(normalize::find, "normalize");
+  Rng rng(4);
+  for (const int width : kWidths) {
+    for (const int64_t features : {1, 2, 3, 4, 5, 6, 7, 384, 313}) {
+      Guarded<float> x(static_cast<std::size_t>(features * width)), gamma(static_cast<std::size_t>(features)),
+          beta(static_cast<std::size_t>(features)), y(static_cast<std::size_t>(features * width));
+      fill(x, rng, 3), fill(gamma, rng), fill(beta, rng);
+      x[static_cast<std::size_t>(width) - 1] = NAN;  // one lane is spoilt, the others must not notice
+      for (const bool with_beta : {true, false}) {
+        const normalize::Args args{
+            x.data(), gamma.data(), with_beta ? beta.data() : nullptr, y.data(), features, width, 1e-12f};
+        const auto run = [&](void (*function)(const normalize::Args&)) {
+          std::memset(y.data(), 0x7f, y.size() * 4);
+          function(args);
+          return y.copy();
+        };
+        const normalize::Kernel& ref = *normalize::find(Isa::kRef);
+        for (const auto* kernel : kernels) {
+          EXPECT_TRUE(same_bits(run(kernel->layer_norm), run(ref.layer_norm))) << features << " x " << width;
+          EXPECT_TRUE(same_bits(run(kernel->rms_norm), run(ref.rms_norm))) << features << " x " << width;
+          EXPECT_TRUE(same_bits(run(kernel->affine), run(ref.affine))) << features << " x " << width;
+        }
+        const auto out = run(kernels.empty() ? ref.layer_norm : kernels.back()->layer_norm);
+        for (int64_t i = 0; i < features * width; ++i) {
+          EXPECT_EQ(std::isnan(out[static_cast<std::size_t>(i)]), i % width == width - 1) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(Quantize, EqualsTheOneQuantizer) {
+  const auto kernels = fast_kernels(quantize::find, "quantize");
+  Rng rng(5);
+  for (const int width : kWidths) {
+    for (const int64_t features : {1, 2, 3, 4, 5, 66, 384}) {
+      const int64_t k4 = (features + 3) / 4 * 4;
+      Guarded<float> x(static_cast<std::size_t>(features * width)), scale(static_cast<std::size_t>(width));
+      Guarded<uint8_t> codes(static_cast<std::size_t>(k4 * width));
+      Guarded<int32_t> zero(static_cast<std::size_t>(width));
+      fill(x, rng, 2);
+      for (int64_t f = 0; f < features; ++f) {  // lanes with special ranges
+        x[f * width + 0] = 0;
+        x[f * width + 1] = std::fabs(x[f * width + 1]);
+        x[f * width + 2] = -std::fabs(x[f * width + 2]);
+        x[f * width + 3] *= 1e38f;
+        x[f * width + 4] *= 1e-38f;
+        x[f * width + 5] *= 1e-44f;
+        x[f * width + 6] = f == 0 ? NAN : 1;
+        x[f * width + 7] = f == features - 1 ? -INFINITY : 1;
+        x[f * width + 8] = 3.0e38f * (f % 2 == 0 ? 1.0f : -1.0f);
+      }
+      for (const bool affine : {true, false}) {
+        const auto run = [&](const quantize::Kernel& kernel) {
+          std::memset(codes.data(), 0x55, codes.size());
+          (affine ? kernel.affine
+                  : kernel.symmetric)({x.data(), codes.data(), scale.data(), zero.data(), features, width});
+        };
+        run(*quantize::find(Isa::kRef));
+        const auto wanted_codes = codes.copy();
+        const auto wanted_scale = scale.copy();
+        const auto wanted_zero = zero.copy();
+        for (const auto* kernel : kernels) {
+          run(*kernel);
+          EXPECT_TRUE(same_bits(scale.copy(), wanted_scale)) << name_of(kernel->isa) << " " << features;
+          for (int t = 0; t < width; ++t) {
+            if (std::isnan(wanted_scale[static_cast<std::size_t>(t)])) continue;  // the codes mean nothing
+            ASSERT_EQ(zero[t], wanted_zero[static_cast<std::size_t>(t)])
+                << name_of(kernel->isa) << " lane " << t;
+            for (int64_t f = 0; f < k4; ++f) {
+              ASSERT_EQ(codes[f * width + t], wanted_codes[static_cast<std::size_t>(f * width + t)])
+                  << name_of(kernel->isa) << " lane " << t << " feature " << f << " of " << features;
+            }
+          }
+        }
+        EXPECT_TRUE(std::isnan(wanted_scale[6]));
+        EXPECT_TRUE(std::isnan(wanted_scale[7]) || features == 0);
+      }
+    }
+  }
+}
+
+TEST(Attention, EqualsReferenceAndSumsToOne) {
+  const auto kernels = fast_kernels(attention::find, "attention");
+  Rng rng(6);
+  for (const int64_t head_dim : {1, 4, 8, 13, 32, 64}) {
+    for (const int64_t length : {1, 2, 7, 8, 9, 16, 33, 100}) {
+      const int64_t stride = (length + 15) / 16 * 16;
+      const auto size = static_cast<std::size_t>(head_dim * stride);
+      Guarded<float> q(static_cast<std::size_t>(head_dim * 16)), k(size), v(size),
+          bias(static_cast<std::size_t>(length * 16)), out(static_cast<std::size_t>(head_dim * 16)),
+          scores(static_cast<std::size_t>(length * 16));
+      fill(q, rng), fill(k, rng), fill(bias, rng);
+      for (std::size_t i = 0; i < size; ++i) v[i] = 1;
+      for (const bool with_bias : {false, true}) {
+        const int64_t begin = with_bias && length > 4 ? 2 : 0;
+        const auto run = [&](const attention::Kernel& kernel) {
+          kernel.run({q.data(), k.data(), v.data(), with_bias ? bias.data() : nullptr, out.data(),
+                      scores.data(), head_dim, stride, begin, length, 0.25f});
+          return out.copy();
+        };
+        const auto constant = run(*attention::find(Isa::kRef));
+        for (const float value : constant) EXPECT_NEAR(value, 1.0f, 1e-5);
+        fill(v, rng);
+        const auto wanted = run(*attention::find(Isa::kRef));
+        for (const auto* kernel : kernels) {
+          EXPECT_TRUE(same_bits(run(*kernel), wanted))
+              << name_of(kernel->isa) << " " << head_dim << " " << length;
+        }
+        for (std::size_t i = 0; i < size; ++i) v[i] = 1;
+      }
+    }
+  }
+}
+
+TEST(Dispatch, ForcedInstructionSetIsTheOneThatRuns) {
+  const Isa before = isa_limit();
+  for (const Isa isa : usable_isas()) {
+    force_isa_limit(isa);
+    EXPECT_LE(gemm_f32::select().isa, isa);
+    EXPECT_EQ(gemm_f32::select().isa, std::min(isa, Isa::kAvx512));
+    EXPECT_LE(gemm_i8::select().isa, isa);
+    EXPECT_EQ(pointwise::select().isa, std::min(isa, Isa::kAvx512));
+  }
+  force_isa_limit(before);
+}
+
+}  // namespace
+}  // namespace penjing
