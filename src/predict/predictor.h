@@ -23,10 +23,10 @@ const char* to_string(OutputKind kind);
 
 struct Request {
   OutputKind kind = OutputKind::kHidden;
-  std::span<const int64_t> positions;  // packed token indices, ascending (kMaskedLogits)
+  std::span<const int64_t> positions{};  // packed token indices, ascending (kMaskedLogits)
   // Tokens of the prompt at the start of each sequence, special tokens included, for models whose pooling
   // leaves the prompt out (kEmbedding); empty: none.
-  std::span<const int64_t> prompt_lengths;
+  std::span<const int64_t> prompt_lengths{};
   Tap* tap = nullptr;
 };
 
