@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "text/normalizer.h"
+#include "text/tokenizer.h"
+#include "text/wordpiece.h"
+
+namespace penjing {
+
+// A token that is recognised in the raw or in the normalised text before any splitting.
+struct AddedToken {
+  int32_t id = 0;
+  std::string content;
+  std::vector<uint32_t> points;  // content, normalised when `normalized`
+  bool lstrip = false, rstrip = false, normalized = true, special = false;
+};
+
+// One step of a template: a text, or a fixed token.
+struct TemplatePiece {
+  int sequence = -1;  // 0 or 1, or -1: `ids`
+  int32_t type_id = 0;
+  std::vector<int32_t> ids;
+};
+
+// Everything the files say. Filled by tokenizer_files.cc, used by tokenizer.cc.
+struct Tokenizer::State {
+  Vocabulary vocabulary;
+  WordPiece model;
+  std::string prefix = "##", unk_token = "[UNK]";
+  int64_t max_chars = 100;
+  BertNormalization normalization;
+  std::vector<AddedToken> added;
+  std::vector<std::string> extra_tokens;  // added tokens whose ids follow the vocabulary
+  std::vector<TemplatePiece> single, pair;
+  int64_t model_max_length = 0;
+  int32_t mask_id = -1;
+  bool clean_up = true;
+};
+
+struct TokenizerBuilder {
+  using State = Tokenizer::State;
+  static std::unique_ptr<State> from_tokenizer_json(const std::filesystem::path& path);
+  static std::unique_ptr<State> from_vocab(const std::filesystem::path& vocab, bool lower, bool chinese,
+                                           bool strip_accents);
+};
+
+}  // namespace penjing
