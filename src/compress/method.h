@@ -20,7 +20,7 @@ namespace penjing {
 // One typed parameter. The value lives in the method's Params struct; `type` and `choices` describe it.
 struct ParamInfo {
   enum class Type { kBool, kInt, kDouble, kString, kChoice, kStringList };
-  std::string name;            // "scheme": recipe key; on the command line --scheme
+  std::string name;  // "scheme": recipe key; on the command line --scheme
   Type type = Type::kString;
   Json default_value;
   std::vector<std::string> choices;  // kChoice
@@ -33,7 +33,8 @@ enum class Needs { kNothing, kCalibrationText, kLabels, kGradients, kTeacher };
 // What a method may use beside the model and its parameters.
 struct MethodContext {
   std::vector<std::string> calibration_texts;
-  std::function<void(const std::string&)> note;  // a line for the user ("ignored: pooler.dense"); may be empty
+  std::function<void(const std::string&)>
+      note;  // a line for the user ("ignored: pooler.dense"); may be empty
 };
 
 // What it did, for compression.json and the printed table.
@@ -43,10 +44,10 @@ struct MethodReport {
 };
 
 struct Method {
-  const char* name;      // "quantize" (unique: recipe key "method")
-  const char* verb;      // command-line verb: "quantize"; several methods of one verb are told apart by --method
-  const char* summary;   // one line
-  const char* help;      // a paragraph: formula, paper, what it leaves alone; examples
+  const char* name;  // "quantize" (unique: recipe key "method")
+  const char* verb;  // command-line verb: "quantize"; several methods of one verb are told apart by --method
+  const char* summary;  // one line
+  const char* help;     // a paragraph: formula, paper, what it leaves alone; examples
   Needs needs;
   std::vector<ParamInfo> (*params)();
   // Resolved parameters in (every key present, checked), a new model out. Throws Error.
