@@ -73,16 +73,6 @@ Executor::Codes Executor::codes(int index) {
           reinterpret_cast<int32_t*>(scale + 4 * padded)};
 }
 
-// A single task needs no other thread, and must not pay for waking one.
-template <typename Body>
-void Executor::for_each(int64_t count, const Body& body) {
-  if (count == 1) {
-    body(0, 0);
-  } else {
-    pool_.parallel_for(count, body);
-  }
-}
-
 void Executor::run(const TokenSpan* tokens, Tap* tap) {
   bool any_wanted = false;
   if (tap != nullptr) {
@@ -125,7 +115,7 @@ void Executor::run_quantize(const QuantizeStep& step) {
   const Codes to = codes(step.codes);
   const int64_t features = program_.slots[static_cast<std::size_t>(step.x)].features;
   const int64_t code_rows = (features + 3) / 4 * 4;
-  for_each(shape_.num_panels(), [&](int64_t panel, int) {
+  pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
     const int64_t token = panel * kPanelTokens;
     const quantize::Args args{.x = x + token * features,
                               .codes = to.codes + token * code_rows,
@@ -157,7 +147,7 @@ void Executor::run_products(const Product* products, int64_t num_products, float
   }
   int64_t num_tasks = 0;
   for (int64_t i = 0; i < num_products; ++i) num_tasks += panels * ((out(i) + chunk - 1) / chunk);
-  for_each(num_tasks, [&](int64_t task, int) {
+  pool_.parallel_for(num_tasks, [&](int64_t task, int) {
     int64_t i = 0, chunks = (out(0) + chunk - 1) / chunk;
     while (task >= panels * chunks) {
       task -= panels * chunks;
@@ -198,7 +188,7 @@ void Executor::run_norm(const NormStep& step) {
   const PackedNorm& norm = program_.norms[static_cast<std::size_t>(step.norm)];
   const float* x = floats(step.x);
   float* y = floats(step.y);
-  for_each(shape_.num_panels(), [&](int64_t panel, int) {
+  pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
     const int64_t offset = panel * kPanelTokens * norm.features;
     norm.run(x + offset, y + offset, shape_.width(panel));
   });
@@ -206,7 +196,7 @@ void Executor::run_norm(const NormStep& step) {
 
 void Executor::run_normalize(const NormalizeStep& step) {
   const int64_t features = program_.slots[static_cast<std::size_t>(step.x)].features;
-  for_each(shape_.num_panels(), [&](int64_t panel, int) {
+  pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
     const int64_t offset = panel * kPanelTokens * features;
     normalize_l2(floats(step.x) + offset, floats(step.y) + offset, features, shape_.width(panel));
   });

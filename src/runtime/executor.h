@@ -47,8 +47,6 @@ class Executor {
   void run_norm(const NormStep& step);
   void run_normalize(const NormalizeStep& step);
   void run_tap(const TapStep& step, Tap& tap);
-  template <typename Body>
-  void for_each(int64_t count, const Body& body);
 
   const Program& program_;
   ThreadPool& pool_;

@@ -1,7 +1,7 @@
 #include "runtime/session.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <string>
 
 #include "base/error.h"
@@ -32,16 +32,21 @@ std::vector<int64_t> row_offsets(const RaggedBatch& batch, const Request& reques
   return offsets;
 }
 
+// Infinities and NaNs are the numbers whose exponent bits are all ones; no early exit, so that the loop is a
+// vector one.
+bool all_finite(std::span<const float> row) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  bool finite = true;
+  for (const float value : row) finite &= (std::bit_cast<uint32_t>(value) & kExponent) != kExponent;
+  return finite;
+}
+
 void check_finite(const Prediction& prediction) {
   for (int64_t i = 0; i < prediction.num_rows; ++i) {
-    for (const float value : prediction.row(i)) {
-      if (!std::isfinite(value)) {
-        fail(ErrorKind::kFormat,
-             "{}: row {} of the result holds {}, wanted finite numbers: the model's weights are damaged or "
-             "overflow on this input",
-             to_string(prediction.kind), i, value);
-      }
-    }
+    if (all_finite(prediction.row(i))) continue;
+    fail(ErrorKind::kFormat,
+         "{}: row {} of the result is not finite: the model's weights are damaged or overflow on this input",
+         to_string(prediction.kind), i);
   }
 }
 
@@ -152,6 +157,25 @@ void Session::pool_rows(const Head& head, const Request& request, int64_t first,
   clear_surplus_lanes(target, shape, pooled);
 }
 
+void Session::gather_rows(const int64_t* tokens, int64_t num_rows, float* target) {
+  const PanelShape shape{num_rows};
+  const int64_t features = model_->encoder.output_features();
+  pool_->parallel_for(shape.num_panels(), [&](int64_t panel, int) {
+    const int64_t begin = panel * kPanelTokens;
+    gather_tokens(encoder_.output(), encoder_.shape(), features, tokens + begin,
+                  std::min<int64_t>(kPanelTokens, num_rows - begin), target + begin * features);
+  });
+}
+
+void Session::write_rows(const Executor& executor, int64_t dim, float* rows) {
+  const PanelShape shape = executor.shape();
+  pool_->parallel_for(shape.num_panels(), [&](int64_t panel, int) {
+    const int64_t begin = panel * kPanelTokens;
+    panels_to_rows(executor.output(), shape, dim, begin, std::min(begin + kPanelTokens, shape.num_tokens),
+                   rows + begin * dim);
+  });
+}
+
 void Session::run_head(const Head& head, const RaggedBatch& batch, const Request& request, int64_t first,
                        const TokenSpan& tokens, float* rows) {
   picked_.clear();
@@ -177,11 +201,10 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
     if (head.rows == Head::Rows::kPooled) {
       pool_rows(head, request, first, tokens, done, slice, executor.input());
     } else {
-      gather_tokens(encoder_.output(), encoder_.shape(), model_->encoder.output_features(),
-                    picked_.data() + done, slice, executor.input());
+      gather_rows(picked_.data() + done, slice, executor.input());
     }
     executor.run(nullptr, request.tap);
-    panels_to_rows(executor.output(), executor.shape(), dim, 0, slice, rows + done * dim);
+    write_rows(executor, dim, rows + done * dim);
   }
 }
 
@@ -211,12 +234,7 @@ Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
     if (head != nullptr) {
       run_head(*head, batch, request, first, tokens, rows);
     } else {
-      const PanelShape shape = encoder_.shape();
-      pool_->parallel_for(shape.num_panels(), [&](int64_t panel, int) {
-        const int64_t begin = panel * kPanelTokens;
-        panels_to_rows(encoder_.output(), shape, prediction.dim, begin,
-                       std::min(begin + kPanelTokens, shape.num_tokens), rows + begin * prediction.dim);
-      });
+      write_rows(encoder_, prediction.dim, rows);
     }
     first += tokens.num_sequences;
   }

@@ -47,6 +47,8 @@ class Session : public Predictor {
   void check_request(const RaggedBatch& batch, const Request& request) const;
   Executor& head_executor(const Head& head);
   void run_encoder(const TokenSpan& tokens, Tap* tap);
+  void gather_rows(const int64_t* tokens, int64_t num_rows, float* target);
+  void write_rows(const Executor& executor, int64_t dim, float* rows);
   // Writes the rows of the sequences [first, last) of the batch, which are `tokens`.
   void run_head(const Head& head, const RaggedBatch& batch, const Request& request, int64_t first,
                 const TokenSpan& tokens, float* rows);
