@@ -1,14 +1,20 @@
 #include "runtime/session.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <new>
+#include <thread>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "kernels/cpu.h"
 #include "runtime/engine.h"
 #include "tests/runtime/tiny_models.h"
@@ -241,6 +247,49 @@ TEST(Session, DamagedWeightsAreNoticed) {
       expect_error(model, batch_of({{5, 6}, {0, 7, 8}}), {}, ErrorKind::kFormat, "row");
     }
   }
+}
+
+// Word embeddings are read from the mapped file during the forward: cut it short in between.
+TEST(Session, AFileCutShortIsAnErrorNotAWrongAnswer) {
+  Model model = testing::make_bert_like(7);
+  const std::string name = "embeddings.word_embeddings.weight";
+  const Tensor words = model.tensors.at(name);
+  const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / fmt::format("penjing-words-{}", ::getpid());
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(words.bytes.data()),
+             static_cast<std::streamsize>(words.bytes.size()));
+  auto file = MappedFile::open(path);
+  Tensor mapped = words;
+  mapped.bytes = file->bytes();
+  mapped.owner = file;
+  model.tensors.set(name, mapped);
+  const auto session = new_session(model);
+  const RaggedBatch batch = batch_of({{96, 5}});
+  const Prediction whole = session->predict(batch, {});
+  std::filesystem::resize_file(path, 4096);
+  try {
+    session->predict(batch, {});
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo) << error.what();
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(Session, SessionsOfOneEngineRunInTwoThreads) {
+  const auto engine = Engine::build(testing::quantize_tiny(testing::make_bert_like(8), false));
+  const auto pool = std::make_shared<ThreadPool>(3);
+  Rng rng(8);
+  const RaggedBatch batch = testing::random_batch(rng, 5, 90, 97);
+  const Prediction want = engine->new_session(pool)->predict(batch, {});
+  const auto repeat = [&] {
+    const auto session = engine->new_session(pool);
+    for (int i = 0; i < 20; ++i) expect_equal_bits(session->predict(batch, {}).values, want.values, "thread");
+  };
+  std::thread other(repeat);
+  repeat();
+  other.join();
 }
 
 // Row 0 of the word embeddings is damaged: sequences that do not hold token 0 are untouched to the bit.
