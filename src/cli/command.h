@@ -1,7 +1,8 @@
 #pragma once
 
 #include <string>
-#include <vector>
+
+#include "base/json.h"
 
 namespace CLI {
 class App;
@@ -9,18 +10,27 @@ class App;
 
 namespace penjing::cli {
 
-// Exit codes (docs/cli.md). Errors map to them by kind in main alone.
-enum ExitCode { kDone = 0, kInternalError = 1, kUsage = 2, kGoalNotMet = 3, kRefused = 4, kParityFailed = 5,
-                kResourceLimit = 6, kInterruptedByUser = 130 };
+// Exit codes (docs/cli.md). Errors map to them by kind in program.cc alone.
+enum ExitCode {
+  kDone = 0,
+  kInternalError = 1,
+  kUsage = 2,
+  kGoalNotMet = 3,
+  kRefused = 4,
+  kParityFailed = 5,
+  kResourceLimit = 6,
+  kInterruptedByUser = 130
+};
 
 // Options that every command has.
 struct CommonOptions {
   bool json = false, quiet = false;
-  int threads = 0;  // 0: all the process may use
+  int threads = 0;  // 0: all that the process may use
 };
 
-// One command: src/cli/commands/<verb>.cc exports `const Command <verb>_command`, one line in commands.def.
-// declare() adds options to its subcommand, bound to variables that live as long as the program; run() works.
+// One command: src/cli/commands/<name>.cc exports `const Command <name>_command`, one line in commands.def.
+// declare() binds options to variables that live as long as the program; run() does the work and returns an
+// ExitCode.
 struct Command {
   const char* verb;
   const char* summary;
@@ -28,5 +38,9 @@ struct Command {
   void (*declare)(CLI::App& app);
   int (*run)(const CommonOptions& common);
 };
+
+// Prints to standard output.
+void print_text(const std::string& text);
+void print_json(const Json& json);
 
 }  // namespace penjing::cli

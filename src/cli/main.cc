@@ -1,2 +1,5 @@
-#include <cstdio>
-int main() { return 0; }
+#include "cli/program.h"
+
+int main(int argc, char** argv) {
+  return penjing::cli::run_program(argc, argv);
+}

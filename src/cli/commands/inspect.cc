@@ -1,0 +1,169 @@
+// inspect: what is in a model folder or a safetensors file, without running it.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "base/text_table.h"
+#include "cli/command.h"
+#include "io/model_folder.h"
+#include "io/safetensors.h"
+#include "model/cost.h"
+#include "model/statistics.h"
+
+namespace penjing::cli {
+
+namespace {
+
+struct Options {
+  std::string model;
+  bool tensors = false, layers = false;
+  int64_t length = 128;
+};
+Options options;
+
+void declare(CLI::App& app) {
+  app.add_option("MODEL", options.model, "a model, or any .safetensors file")->required();
+  app.add_flag("--tensors", options.tensors, "a row a tensor: range, zeros, outliers (reads all weights)");
+  app.add_flag("--layers", options.layers, "a row a layer and part");
+  app.add_option("--length", options.length, "tokens for which FLOPs are counted")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+}
+
+Json tensor_json(const TensorMap::Entry& entry) {
+  const Tensor& t = entry.tensor;
+  Json shape = Json::array();
+  for (const int64_t size : t.shape) shape.push_back(size);
+  Json json = Json::object({{"name", entry.name},
+                            {"dtype", name_of(t.type)},
+                            {"shape", shape},
+                            {"bytes", static_cast<uint64_t>(t.bytes.size())}});
+  if (is_computable(t.type)) {
+    const TensorStatistics s = measure_tensor(t, entry.name);
+    json.set("min", s.min), json.set("max", s.max), json.set("mean", s.mean),
+        json.set("deviation", s.deviation);
+    json.set("zeros", s.zeros), json.set("zeros_4x1", s.zeros_4x1), json.set("groups_2_of_4", s.pairs_2of4);
+    json.set("outlier", s.outlier), json.set("beyond_six_deviations", s.beyond_six),
+        json.set("not_finite", s.not_finite);
+  }
+  return json;
+}
+
+std::string tensor_table(const TensorMap& tensors) {
+  TextTable table({"tensor", "dtype", "shape", "min", "max", "std", "zeros", "max/rms"}, "lllrrrrr");
+  for (const auto& entry : tensors) {
+    if (!is_computable(entry.tensor.type)) {
+      table.add_row(
+          {entry.name, name_of(entry.tensor.type), to_string(entry.tensor.shape), "", "", "", "", ""});
+      continue;
+    }
+    const TensorStatistics s = measure_tensor(entry.tensor, entry.name);
+    table.add_row({entry.name, name_of(entry.tensor.type), to_string(entry.tensor.shape),
+                   fmt::format("{:.4g}", s.min), fmt::format("{:.4g}", s.max),
+                   fmt::format("{:.4g}", s.deviation), fmt::format("{:.1f} %", s.zeros * 100),
+                   fmt::format("{:.1f}", s.outlier) +
+                       (s.not_finite > 0 ? fmt::format(" ({} not finite)", s.not_finite) : "")});
+  }
+  return table.str();
+}
+
+int inspect_file(const std::filesystem::path& path, const CommonOptions& common) {
+  const Safetensors file = read_safetensors(path);
+  if (common.json) {
+    Json list = Json::array(), metadata = Json::object();
+    for (const auto& entry : file.tensors) list.push_back(tensor_json(entry));
+    for (const auto& [key, value] : file.metadata) metadata.set(key, value);
+    print_json(Json::object({{"file", path.string()}, {"metadata", metadata}, {"tensors", list}}));
+  } else {
+    print_text(fmt::format("{}: {} tensors\n", path.string(), file.tensors.size()) +
+               tensor_table(file.tensors));
+  }
+  return kDone;
+}
+
+// Bytes by part: what a tensor's name says it belongs to.
+std::string dtype_summary(const TensorMap& tensors) {
+  std::map<std::string, std::size_t> bytes;
+  for (const auto& entry : tensors) bytes[name_of(entry.tensor.type)] += entry.tensor.bytes.size();
+  std::string text;
+  for (const auto& [name, size] : bytes)
+    text += (text.empty() ? "" : ", ") + name + " " + format_bytes(static_cast<double>(size));
+  return text;
+}
+
+int run(const CommonOptions& common) {
+  if (options.model.ends_with(".safetensors")) return inspect_file(options.model, common);
+  const auto folder = resolve_model(options.model);
+  const Model model = read_model(folder);
+  const Description& d = model.description;
+  const auto costs = measure_cost(d, options.length);
+  const auto parts = sum_parts(costs);
+  int64_t parameters = 0, flops = 0;
+  for (const PartCost& part : parts) parameters += part.parameters, flops += part.flops;
+  const FolderSize size = measure_folder(folder);
+  const auto share = [](int64_t part, int64_t whole) {
+    return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+  };
+  if (common.json) {
+    Json part_list = Json::array(), layer_list = Json::array(), tensor_list = Json::array(),
+         files = Json::array();
+    for (const PartCost& part : parts) {
+      part_list.push_back(
+          Json::object({{"part", part.part}, {"parameters", part.parameters}, {"flops", part.flops}}));
+    }
+    for (const PartCost& cost : costs) {
+      layer_list.push_back(Json::object({{"part", cost.part},
+                                         {"layer", cost.layer},
+                                         {"parameters", cost.parameters},
+                                         {"flops", cost.flops}}));
+    }
+    for (const auto& entry : model.tensors) tensor_list.push_back(tensor_json(entry));
+    for (const SideFile& file : model.side_files) files.push_back(file.path);
+    print_json(Json::object({{"folder", folder.string()},
+                             {"family", d.family},
+                             {"layers", d.num_layers},
+                             {"hidden_size", d.hidden_size},
+                             {"max_positions", d.max_positions},
+                             {"parameters", parameters},
+                             {"bytes", static_cast<uint64_t>(size.weights)},
+                             {"sequence_length", options.length},
+                             {"flops", flops},
+                             {"parts", part_list},
+                             {"layer_parts", layer_list},
+                             {"tensors", tensor_list},
+                             {"files", files}}));
+    return kDone;
+  }
+  print_text(fmt::format("{}: {}, {} layers, hidden size {}, {} positions, vocabulary {}\n", folder.string(),
+                         d.family, d.num_layers, d.hidden_size, d.max_positions,
+                         format_count(d.embedding.vocab_size)));
+  print_text(fmt::format("{} parameters, {} of weights ({}), {} tensors\n", format_count(parameters),
+                         format_bytes(static_cast<double>(size.weights)), dtype_summary(model.tensors),
+                         model.tensors.size()));
+  TextTable table({"part", "parameters", "share", fmt::format("MFLOP at {} tokens", options.length), "share"},
+                  "lrrrr");
+  for (const PartCost& part : options.layers ? costs : parts) {
+    const std::string name = part.layer < 0 ? part.part : fmt::format("layer {} {}", part.layer, part.part);
+    table.add_row({name, format_count(part.parameters),
+                   fmt::format("{:.1f} %", share(part.parameters, parameters)),
+                   fmt::format("{:.1f}", static_cast<double>(part.flops) * 1e-6),
+                   fmt::format("{:.1f} %", share(part.flops, flops))});
+  }
+  table.add_rule();
+  table.add_row(
+      {"total", format_count(parameters), "", fmt::format("{:.1f}", static_cast<double>(flops) * 1e-6), ""});
+  print_text(table.str());
+  if (options.tensors) print_text("\n" + tensor_table(model.tensors));
+  return kDone;
+}
+
+}  // namespace
+
+extern const Command inspect_command;
+const Command inspect_command = {"inspect", "what is in a model: parts, sizes, FLOPs, tensors",
+                                 "  penjing inspect minilm\n  penjing inspect minilm --tensors\n"
+                                 "  penjing inspect path/model.safetensors --json",
+                                 declare, run};
+
+}  // namespace penjing::cli

@@ -1,0 +1,169 @@
+#include "cli/compress_verbs.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "base/error.h"
+#include "base/text_table.h"
+#include "compress/method.h"
+#include "compress/provenance.h"
+#include "io/model_folder.h"
+
+namespace penjing::cli {
+
+namespace {
+
+// What the command line gave for one verb; lives as long as the program.
+struct VerbOptions {
+  std::string model, out, method;
+  std::vector<const Method*> methods;
+  std::map<std::string, std::string> text;
+  std::map<std::string, std::vector<std::string>> lists;
+  std::map<std::string, bool> flags;
+  std::map<std::string, ParamInfo::Type> types;
+};
+
+void add_param(CLI::App& app, VerbOptions& options, const ParamInfo& info) {
+  if (options.types.contains(info.name)) return;
+  options.types[info.name] = info.type;
+  std::string name = info.name;
+  std::replace(name.begin(), name.end(), '_', '-');
+  std::string help = info.help;
+  if (!info.choices.empty()) {
+    std::string choices;
+    for (const auto& choice : info.choices) choices += (choices.empty() ? "" : "|") + choice;
+    help += " (" + choices + ")";
+  }
+  if (info.type == ParamInfo::Type::kBool) {
+    app.add_flag("--" + name, options.flags[info.name], help);
+  } else if (info.type == ParamInfo::Type::kStringList) {
+    app.add_option("--" + name, options.lists[info.name], help)->expected(1)->take_all();
+  } else {
+    const bool text = info.default_value.is_string();
+    app.add_option("--" + name, options.text[info.name], help)
+        ->default_str(text ? info.default_value.as_string("") : info.default_value.dump());
+  }
+}
+
+Json given_params(const CLI::App& app, const VerbOptions& options) {
+  Json given = Json::object();
+  for (const auto& [name, type] : options.types) {
+    std::string flag = name;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    if (app.count("--" + flag) == 0) continue;
+    if (type == ParamInfo::Type::kBool) {
+      given.set(name, options.flags.at(name));
+    } else if (type == ParamInfo::Type::kStringList) {
+      Json list = Json::array();
+      for (const auto& item : options.lists.at(name)) list.push_back(item);
+      given.set(name, list);
+    } else if (type == ParamInfo::Type::kInt || type == ParamInfo::Type::kDouble) {
+      try {
+        given.set(name, Json::parse(options.text.at(name), "--" + flag));
+      } catch (const Error&) {
+        fail(ErrorKind::kInput, "--{}: wanted a number, found \"{}\"", flag, options.text.at(name));
+      }
+    } else {
+      given.set(name, options.text.at(name));
+    }
+  }
+  return given;
+}
+
+const Method& chosen_method(const VerbOptions& options) {
+  if (options.methods.size() == 1) return *options.methods.front();
+  std::vector<std::string> names;
+  for (const Method* method : options.methods) {
+    if (options.method == method->name) return *method;
+    names.push_back(method->name);
+  }
+  fail(ErrorKind::kInput, "--method \"{}\"; did you mean \"{}\"?", options.method,
+       nearest(options.method, names));
+}
+
+int run_verb(const CLI::App& app, const VerbOptions& options, const CommonOptions& common) {
+  const Method& method = chosen_method(options);
+  const Json params = resolve_params(method, given_params(app, options));
+  if (method.needs != Needs::kNothing) {
+    fail(ErrorKind::kUnsupported, "{}: needs data or training that this build does not offer yet",
+         method.name);
+  }
+  const auto source_folder = resolve_model(options.model);
+  const Model source = read_model(source_folder);
+  MethodContext context;
+  MethodReport report;
+  const Model result = method.apply(source, params, context, report);
+  std::uintmax_t bytes_after = 0;
+  for (const auto& entry : result.tensors) bytes_after += entry.tensor.bytes.size();
+  const FolderSize before = measure_folder(source_folder);
+  write_model(result, options.out,
+              describe_provenance(source, {method.name, params, report.details}, before.weights, bytes_after,
+                                  nullptr));
+  const FolderSize after = measure_folder(options.out);
+  const double ratio =
+      static_cast<double>(before.weights) / static_cast<double>(std::max<std::uintmax_t>(after.weights, 1));
+  if (common.json) {
+    Json notes = Json::array();
+    for (const auto& note : report.notes) notes.push_back(note);
+    print_json(Json::object({{"method", method.name},
+                             {"params", params},
+                             {"out", options.out},
+                             {"bytes_before", static_cast<uint64_t>(before.weights)},
+                             {"bytes_after", static_cast<uint64_t>(after.weights)},
+                             {"ratio", ratio},
+                             {"details", report.details},
+                             {"notes", notes}}));
+    return kDone;
+  }
+  TextTable table({"weights", "before", "after", "ratio"}, "lrrr");
+  table.add_row({method.name, format_bytes(static_cast<double>(before.weights)),
+                 format_bytes(static_cast<double>(after.weights)), fmt::format("{:.2f}x", ratio)});
+  print_text(table.str());
+  for (const auto& note : report.notes) print_text("note: " + note + "\n");
+  print_text(fmt::format("written: {}\nnext: penjing verify {} --reference {} --data TEXTS.txt\n",
+                         options.out, options.out, options.model));
+  return kDone;
+}
+
+CLI::App* find_verb(CLI::App& app, const std::string& name) {
+  for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) {
+    if (verb->get_name() == name) return verb;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::vector<CompressVerb> declare_compress_verbs(CLI::App& app) {
+  static std::vector<std::unique_ptr<VerbOptions>> all_options;
+  std::vector<CompressVerb> verbs;
+  for (const Method* method : all_methods()) {
+    CLI::App* verb = find_verb(app, method->verb);
+    VerbOptions* options = nullptr;
+    if (verb == nullptr) {
+      verb = app.add_subcommand(method->verb, method->summary);
+      verb->footer(method->help);
+      options = all_options.emplace_back(std::make_unique<VerbOptions>()).get();
+      verb->add_option("MODEL", options->model, "the model to start from; it is not changed")->required();
+      verb->add_option("-o,--out", options->out, "folder to write, new or empty")->required();
+      verbs.push_back(
+          {verb, [verb, options](const CommonOptions& common) { return run_verb(*verb, *options, common); }});
+    } else {
+      for (const auto& existing : all_options) {
+        if (existing->methods.front()->verb == std::string_view(method->verb)) options = existing.get();
+      }
+      if (options->methods.size() == 1) {
+        options->method = options->methods.front()->name;
+        verb->add_option("--method", options->method, "which method")->capture_default_str();
+      }
+      verb->footer(verb->get_footer() + "\n\n" + method->help);
+    }
+    options->methods.push_back(method);
+    for (const ParamInfo& info : method->params()) add_param(*verb, *options, info);
+  }
+  return verbs;
+}
+
+}  // namespace penjing::cli
