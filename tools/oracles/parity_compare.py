@@ -3,9 +3,9 @@
 
 usage: parity_compare.py MODEL REFERENCE.npz [--penjing build/release/penjing] [--threads N] [--json OUT]
 Exit status 0 when, over all values: our greatest error is at most twice PyTorch's own; hidden states are within 1e-4
-and embeddings within 2e-5 of float64, or, where PyTorch's own float32 exceeds that bound, no worse than PyTorch; and,
-with embeddings, every text's neighbours are in the same order (neighbours that float64 separates by less than 1e-6 may
-swap, and are counted). 5 otherwise. Rows (tokens, texts) over the bound are counted for both. Needs numpy.
+and embeddings within 2e-5 of float64, unless PyTorch's own float32 is not; and, with embeddings, every text's
+neighbours are in the same order (neighbours that float64 separates by less than 1e-6 may swap, and are counted). 5
+otherwise. Rows (tokens, texts) over the bound are counted for both. Needs numpy.
 """
 
 import argparse
@@ -46,7 +46,8 @@ def compare(name, ours, single, double, bound):
         "our_rows_over_bound": int((ours_error.max(axis=1) > bound).sum()),
         "pytorch_rows_over_bound": int((own_error.max(axis=1) > bound).sum()),
     }
-    result["passed"] = result["ratio"] <= 2 and result["our_max_error"] <= max(bound, result["pytorch_max_error"])
+    result["passed"] = result["ratio"] <= 2 and (
+        result["our_max_error"] <= bound or result["pytorch_max_error"] > bound)
     return result
 
 
