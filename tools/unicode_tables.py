@@ -5,7 +5,7 @@ versions which that library was built with, whatever version is installed elsewh
 usage: unicode_tables.py > src/text/unicode_tables.inc        needs: tokenizers"""
 import unicodedata
 import tokenizers
-from tokenizers.normalizers import BertNormalizer
+from tokenizers.normalizers import NFD, BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -57,13 +57,43 @@ def main():
             to = normalizer.normalize_str(chr(c))
             if to != chr(c):
                 yield c, [ord(x) for x in to]
-    stripped = list(changed(strip))
-    print_ranges("kStripped", [c for c, to in stripped if not to])
-    print_mappings("kDecomposed", [(c, to) for c, to in stripped if to])
+    print_ranges("kStripped", [c for c in ALL if strip.normalize_str(chr(c)) == ""])
+    print_mappings("kDecomposed", list(changed(NFD())))
     print_mappings("kLower", list(changed(lower)))
-    # Marks that survive stripping (not Mn) and that canonical ordering may still move: code point, combining class.
-    moved = [c for c in ALL if unicodedata.combining(chr(c)) and strip.normalize_str(chr(c)) == chr(c)]
-    print_mappings("kOrdered", [(c, [unicodedata.combining(chr(c))]) for c in moved])
+    print_classes()
+
+
+def print_classes():
+    """Canonical combining classes as NFD's reordering shows them: `first` goes after `second` when its class is higher."""
+    nfd = NFD()
+    samples = {}
+    for c in ALL:
+        if unicodedata.combining(chr(c)) and nfd.normalize_str(chr(c)) == chr(c):
+            samples.setdefault(unicodedata.combining(chr(c)), chr(c))
+    order = sorted(samples)
+    def class_of(c):
+        text = chr(c)
+        known = unicodedata.combining(text)
+        if nfd.normalize_str(text) != text:
+            return 0  # decomposes: the parts have classes
+        # A mark moves behind each sample of a lower class; the highest such sample, and the one it does not pass, bound it.
+        below = [k for k in order if nfd.normalize_str(text + samples[k]) == samples[k] + text and samples[k] != text]
+        above = [k for k in order if nfd.normalize_str(samples[k] + text) == text + samples[k] and samples[k] != text]
+        if not below and not above:
+            return 0
+        between = [k for k in order if (not below or k > below[-1]) and (not above or k < above[0])]
+        return known if known in between else between[0]
+    suspects = [c for c in ALL if c >= 0x300 and (unicodedata.combining(chr(c)) or nfd.normalize_str(chr(c) + "\u0334") != chr(c) + "\u0334" or nfd.normalize_str("\u0345" + chr(c)) != "\u0345" + chr(c))]
+    out = []
+    for c in suspects:
+        k = class_of(c)
+        if not k:
+            continue
+        if out and out[-1][1] == c - 1 and out[-1][2] == k:
+            out[-1][1] = c
+        else:
+            out.append([c, c, k])
+    print(f"constexpr ClassRange kClasses[] = {{{','.join(f'{{{a:#x},{b:#x},{k}}}' for a, b, k in out)}}};")
 
 
 if __name__ == "__main__":

@@ -8,69 +8,97 @@ namespace penjing {
 
 namespace {
 
-struct Sink {
-  NormalizedText& out;
-  const BertNormalization& rules;
-  std::size_t begin;  // where this call's output starts: marks are not reordered across it
-
-  void put(uint32_t point, int32_t source) {
-    out.points.push_back(point);
-    out.source.push_back(source);
-  }
-
-  // Canonical ordering: a mark moves before earlier marks of a higher class. Positions keep their sources, as
-  // in the library we follow.
-  void put_ordered(uint32_t point, int32_t source) {
-    put(point, source);
-    const uint8_t own = ordering_class(point);
-    if (own == 0) return;
-    for (std::size_t i = out.points.size() - 1; i > begin && ordering_class(out.points[i - 1]) > own; --i) {
-      std::swap(out.points[i - 1], out.points[i]);
-    }
-  }
-
-  void lower(std::size_t from) {
-    for (std::size_t i = from; i < out.points.size(); ++i) {
-      const auto to = to_lower(out.points[i]);
-      out.points[i] = to[0];
-      for (std::size_t j = 1; j < to.size(); ++j) {
-        // More than one code point (only capital I with dot above): insert after.
-        out.points.insert(out.points.begin() + static_cast<std::ptrdiff_t>(i + j), to[j]);
-        out.source.insert(out.source.begin() + static_cast<std::ptrdiff_t>(i + j), out.source[i]);
+// Accent stripping of a run of characters that are not plain ASCII: canonical decomposition, canonical
+// ordering, then non-spacing marks removed. Sources follow the library we must agree with: ordering moves
+// characters but not places. The n-th decomposed character that began an original one stands for the n-th
+// original; parts that a decomposition added stand for the place before them.
+class AccentStripper {
+ public:
+  void add(uint32_t point, int32_t source) {
+    bool extra = false;
+    for (const uint32_t part : decompose(point)) {
+      const Part entry{part, combining_class(part), extra};
+      auto place = parts_.end();
+      if (entry.order != 0) {
+        while (place != parts_.begin() && (place - 1)->order > entry.order) --place;
       }
-      i += to.size() - 1;
+      parts_.insert(place, entry);
+      extra = true;
     }
+    sources_.push_back(source);
   }
+
+  void flush(NormalizedText& out) {
+    std::size_t next = 0;
+    for (const Part& part : parts_) {
+      if (!part.extra) ++next;
+      if ((classify_character(part.point) & kIsStripped) != 0) continue;
+      out.points.push_back(part.point);
+      out.source.push_back(sources_[next == 0 ? 0 : next - 1]);
+    }
+    parts_.clear();
+    sources_.clear();
+  }
+
+ private:
+  struct Part {
+    uint32_t point;
+    uint8_t order;
+    bool extra;
+  };
+  std::vector<Part> parts_;
+  std::vector<int32_t> sources_;
 };
+
+// Lower-cases out from `from` on; a code point that becomes several keeps its source for each.
+void lower(NormalizedText& out, std::size_t from) {
+  for (std::size_t i = from; i < out.points.size(); ++i) {
+    const auto to = to_lower(out.points[i]);
+    out.points[i] = to[0];
+    for (std::size_t j = 1; j < to.size(); ++j) {
+      out.points.insert(out.points.begin() + static_cast<std::ptrdiff_t>(i + j), to[j]);
+      out.source.insert(out.source.begin() + static_cast<std::ptrdiff_t>(i + j), out.source[i]);
+    }
+    i += to.size() - 1;
+  }
+}
+
+bool is_plain(uint32_t point) {
+  return point > ' ' && point < 0x7F;
+}
 
 }  // namespace
 
 void normalize(const BertNormalization& rules, std::span<const uint32_t> points, int32_t first,
                NormalizedText& out) {
-  Sink sink{out, rules, out.points.size()};
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    uint32_t point = points[i];
-    const int32_t source = first + static_cast<int32_t>(i);
-    if (point > ' ' && point < 0x7F) {  // printable ASCII: no rule but lower-casing applies
+  AccentStripper stripper;
+  for (std::size_t i = 0; i < points.size();) {
+    if (is_plain(
+            points[i])) {  // printable ASCII: no rule but lower-casing applies, and no mark moves across it
+      uint32_t point = points[i];
       if (rules.lowercase && point >= 'A' && point <= 'Z') point += 32;
-      sink.put(point, source);
+      out.points.push_back(point);
+      out.source.push_back(first + static_cast<int32_t>(i++));
       continue;
     }
-    uint8_t kind = classify_character(point);
-    if (rules.clean_text) {
-      if ((kind & kRemovedByCleaning) != 0) continue;
-      if ((kind & kBecomesSpace) != 0) point = ' ', kind = kIsSpace;
-    }
-    const bool spaced = rules.chinese_chars && (kind & kIsChinese) != 0;
-    if (spaced) sink.put(' ', source);
     const std::size_t from = out.points.size();
-    if (rules.strip_accents) {
-      for (const uint32_t part : strip_accents(point)) sink.put_ordered(part, source);
-    } else {
-      sink.put(point, source);
+    const auto put = [&](uint32_t point, int32_t source) {
+      if (rules.strip_accents) return stripper.add(point, source);
+      out.points.push_back(point);
+      out.source.push_back(source);
+    };
+    for (; i < points.size() && !is_plain(points[i]); ++i) {
+      const int32_t source = first + static_cast<int32_t>(i);
+      const uint8_t kind = classify_character(points[i]);
+      if (rules.clean_text && (kind & kRemovedByCleaning) != 0) continue;
+      const bool space = rules.clean_text && (kind & kBecomesSpace) != 0;
+      const bool spaced = rules.chinese_chars && (kind & kIsChinese) != 0;
+      if (spaced) put(' ', source);
+      put(space ? ' ' : points[i], source);
+      if (spaced) put(' ', source);
     }
-    if (rules.lowercase) sink.lower(from);
-    if (spaced) sink.put(' ', source);
+    stripper.flush(out);
+    if (rules.lowercase) lower(out, from);
   }
 }
 

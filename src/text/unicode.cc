@@ -1,5 +1,7 @@
 #include "text/unicode.h"
 
+#include <algorithm>
+#include <iterator>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -11,6 +13,10 @@ namespace {
 struct Range {
   uint32_t first, last;
 };
+struct ClassRange {
+  uint32_t first, last;
+  uint8_t combining_class;
+};
 #include "text/unicode_tables.inc"
 
 constexpr uint32_t kNumCodePoints = 0x110000;
@@ -18,7 +24,7 @@ constexpr uint32_t kNumCodePoints = 0x110000;
 struct Tables {
   std::vector<uint8_t> classes = std::vector<uint8_t>(kNumCodePoints, 0);
   // Position of a mapping's length in the generated array.
-  std::unordered_map<uint32_t, uint32_t> decomposed, lower, ordered;
+  std::unordered_map<uint32_t, uint32_t> decomposed, lower;
 
   template <std::size_t N>
   void mark(const Range (&ranges)[N], uint8_t flag) {
@@ -40,7 +46,6 @@ struct Tables {
     mark(kStripped, kIsStripped);
     index(kDecomposed, decomposed);
     index(kLower, lower);
-    index(kOrdered, ordered);
   }
 };
 
@@ -146,10 +151,9 @@ uint8_t classify_character(uint32_t code_point) {
   return code_point < kNumCodePoints ? tables().classes[code_point] : uint8_t{kRemovedByCleaning};
 }
 
-std::span<const uint32_t> strip_accents(uint32_t code_point) {
-  if (code_point < 0x80) return unchanged(code_point);
+std::span<const uint32_t> decompose(uint32_t code_point) {
+  if (code_point < 0xC0) return unchanged(code_point);
   if (code_point >= 0xAC00 && code_point <= 0xD7A3) return decompose_hangul(code_point);
-  if ((classify_character(code_point) & kIsStripped) != 0) return {};
   const auto found = tables().decomposed.find(code_point);
   if (found == tables().decomposed.end()) return unchanged(code_point);
   return {kDecomposed + found->second + 1, kDecomposed[found->second]};
@@ -163,10 +167,12 @@ std::span<const uint32_t> to_lower(uint32_t code_point) {
   return {kLower + found->second + 1, kLower[found->second]};
 }
 
-uint8_t ordering_class(uint32_t code_point) {
+uint8_t combining_class(uint32_t code_point) {
   if (code_point < 0x300) return 0;
-  const auto found = tables().ordered.find(code_point);
-  return found == tables().ordered.end() ? uint8_t{0} : static_cast<uint8_t>(kOrdered[found->second + 1]);
+  const ClassRange* const end = std::end(kClasses);
+  const ClassRange* range = std::lower_bound(std::begin(kClasses), end, code_point,
+                                             [](const ClassRange& r, uint32_t c) { return r.last < c; });
+  return range != end && range->first <= code_point ? range->combining_class : uint8_t{0};
 }
 
 }  // namespace penjing

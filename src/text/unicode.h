@@ -27,11 +27,10 @@ enum CharacterClass : uint8_t {
 };
 uint8_t classify_character(uint32_t code_point);
 
-// Canonical decomposition without non-spacing marks (may be empty), and full lower-casing, of one code point.
-// The span is valid until the next call on this thread.
-std::span<const uint32_t> strip_accents(uint32_t code_point);
+// Full canonical decomposition, and full lower-casing, of one code point. The span is valid until the next
+// call on this thread.
+std::span<const uint32_t> decompose(uint32_t code_point);
 std::span<const uint32_t> to_lower(uint32_t code_point);
-// Canonical combining class of marks that stripping keeps; 0 for all else.
-uint8_t ordering_class(uint32_t code_point);
+uint8_t combining_class(uint32_t code_point);
 
 }  // namespace penjing
