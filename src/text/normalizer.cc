@@ -17,18 +17,20 @@ class AccentStripper {
   void add(uint32_t point, int32_t source) {
     bool extra = false;
     for (const uint32_t part : decompose(point)) {
-      const Part entry{part, combining_class(part), extra};
-      auto place = parts_.end();
-      if (entry.order != 0) {
-        while (place != parts_.begin() && (place - 1)->order > entry.order) --place;
-      }
-      parts_.insert(place, entry);
+      parts_.push_back({part, combining_class(part), extra});
       extra = true;
     }
     sources_.push_back(source);
   }
 
   void flush(NormalizedText& out) {
+    const auto is_mark = [](const Part& part) { return part.order != 0; };
+    for (auto begin = parts_.begin(); begin != parts_.end();) {
+      begin = std::find_if(begin, parts_.end(), is_mark);
+      const auto end = std::find_if_not(begin, parts_.end(), is_mark);
+      std::stable_sort(begin, end, [](const Part& a, const Part& b) { return a.order < b.order; });
+      begin = end;
+    }
     std::size_t next = 0;
     for (const Part& part : parts_) {
       if (!part.extra) ++next;
@@ -52,14 +54,19 @@ class AccentStripper {
 
 // Lower-cases out from `from` on; a code point that becomes several keeps its source for each.
 void lower(NormalizedText& out, std::size_t from) {
-  for (std::size_t i = from; i < out.points.size(); ++i) {
-    const auto to = to_lower(out.points[i]);
-    out.points[i] = to[0];
-    for (std::size_t j = 1; j < to.size(); ++j) {
-      out.points.insert(out.points.begin() + static_cast<std::ptrdiff_t>(i + j), to[j]);
-      out.source.insert(out.source.begin() + static_cast<std::ptrdiff_t>(i + j), out.source[i]);
+  std::size_t grown = 0;
+  for (std::size_t i = from; i < out.points.size(); ++i) grown += to_lower(out.points[i]).size() - 1;
+  // From the back, so that nothing is overwritten before it is read.
+  std::size_t read = out.points.size();
+  out.points.resize(read + grown);
+  out.source.resize(read + grown);
+  for (std::size_t write = out.points.size(); read > from;) {
+    const int32_t source = out.source[--read];
+    const auto to = to_lower(out.points[read]);
+    for (std::size_t j = to.size(); j > 0; --j) {
+      out.points[--write] = to[j - 1];
+      out.source[write] = source;
     }
-    i += to.size() - 1;
   }
 }
 
