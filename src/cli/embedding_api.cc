@@ -1,0 +1,91 @@
+// include/penjing/penjing.h on top of what the commands use.
+#include <algorithm>
+#include <new>
+
+#include "base/error.h"
+#include "cli/labels.h"
+#include "cli/loaded_model.h"
+#include "penjing/penjing.h"
+
+namespace penjing {
+
+namespace {
+
+// Inside, errors are penjing::Error; outside, Failure.
+template <typename Body>
+auto translate(Body body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw Failure(error.what());
+  } catch (const std::bad_alloc&) {
+    throw Failure("out of memory");
+  }
+}
+
+}  // namespace
+
+struct Encoder::State {
+  cli::LoadedModel loaded;
+  EncodeOptions how;
+
+  std::vector<Encoding> tokenize(const std::vector<std::string>& texts) const {
+    std::vector<Encoding> encodings;
+    for (const std::string& text : texts) encodings.push_back(loaded.tokenizer->encode(text, how));
+    return encodings;
+  }
+};
+
+Encoder::Encoder(const std::string& model, const EncoderOptions& options) {
+  translate([&] {
+    state_ = std::make_unique<State>();
+    cli::CommonOptions common;
+    common.threads = options.threads;
+    state_->loaded = cli::load_model(model, common);
+    const auto limit = static_cast<int64_t>(options.max_length);
+    state_->how.max_length =
+        limit > 0 ? std::min(limit, state_->loaded.predictor->max_length()) : state_->loaded.max_length;
+  });
+}
+
+Encoder::~Encoder() = default;
+Encoder::Encoder(Encoder&&) noexcept = default;
+Encoder& Encoder::operator=(Encoder&&) noexcept = default;
+
+std::vector<std::vector<float>> Encoder::encode(const std::vector<std::string>& texts) {
+  return translate([&] {
+    std::vector<std::vector<float>> vectors(texts.size());
+    cli::predict_all(
+        *state_->loaded.predictor, state_->tokenize(texts), OutputKind::kEmbedding, "encode",
+        [&](std::size_t i, const float* row, int64_t, int64_t dim) { vectors[i].assign(row, row + dim); });
+    return vectors;
+  });
+}
+
+std::vector<std::vector<std::pair<std::string, double>>> Encoder::classify(
+    const std::vector<std::string>& texts) {
+  return translate([&] {
+    std::vector<std::vector<std::pair<std::string, double>>> results(texts.size());
+    cli::predict_all(*state_->loaded.predictor, state_->tokenize(texts), OutputKind::kClassLogits, "classify",
+                     [&](std::size_t i, const float* row, int64_t, int64_t dim) {
+                       for (const auto& entry : cli::score_labels(
+                                state_->loaded.model, {row, static_cast<std::size_t>(dim)}, false)) {
+                         results[i].emplace_back(entry.label, entry.score);
+                       }
+                     });
+    return results;
+  });
+}
+
+std::size_t Encoder::dimension() const {
+  const auto& modules = state_->loaded.model.sentence.modules;
+  if (modules.empty()) return 0;
+  auto size = static_cast<std::size_t>(state_->loaded.model.description.hidden_size);
+  for (const SentenceModule& module : modules) {
+    if (module.kind == SentenceModule::Kind::kPooling) size *= module.pooling.modes.size();
+    if (module.kind == SentenceModule::Kind::kDense) size = static_cast<std::size_t>(module.dense.out);
+  }
+  return size;
+}
+
+}  // namespace penjing
