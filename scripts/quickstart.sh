@@ -21,7 +21,12 @@ esac
 started=$SECONDS
 step() { printf '\n=== %s (after %s s)\n' "$*" $((SECONDS - started)); }
 show() {
-  say "\$ $*"
+  local word line='$'
+  for word in "$@"; do
+    [[ $word == *' '* ]] && word="\"$word\""
+    line+=" $word"
+  done
+  say "$line"
   "$@"
 }
 
@@ -61,16 +66,17 @@ rm -rf "$small"
 show "$penjing" quantize "$model" --scheme w8a8 --out "$small"
 
 step "Check it against the original"
-show "$penjing" verify "$small" --reference "$model" --data "$out/texts.txt"
+show "$penjing" verify "$small" --reference "$model" --data "$out/texts.txt" --quiet
 "$penjing" verify "$small" --reference "$model" --data "$out/texts.txt" --json --quiet >"$out/verify.json"
 
 step "Time both, interleaved"
+say "\$ $penjing bench $small --against $model --shapes 1x16,1x128,32xvar --threads $(nproc)"
 "$penjing" bench "$small" --against "$model" --shapes 1x16,1x128,32xvar --threads "$(nproc)" --json --quiet \
   >"$out/bench.json"
-say "\$ $penjing bench $small --against $model --shapes 1x16,1x128,32xvar --threads $(nproc)"
 
 step "Use it"
 show "$penjing" embed "$small" "A cat sits on the mat." "A kitten is sitting on a rug." --output "$out/pair.jsonl"
+say "Two vectors of 384 numbers, in $out/pair.jsonl"
 
 step "Result"
 python3 scripts/quickstart_table.py "$model" "$small" "$out"
