@@ -2,7 +2,7 @@
 
 usage: docs_test.py PAGE
 A line `<!-- not run: REASON -->` before a block says why it cannot be run here, and is listed. `<!-- needs: MODEL -->`
-runs it when that model is in the cache. The scratch folder has the tree's files as links, build/release/penjing,
+runs it when that model is in the cache. The scratch folder has the tree's files as links, build/release (this build),
 `path/to/your-model` (MiniLM) and `your-texts.txt`; `penjing` is on the PATH. Also checked: links between pages lead
 somewhere."""
 
@@ -31,8 +31,8 @@ def make_scratch(folder):
     for entry in SOURCE.iterdir():
         if entry.name not in (".git", "build"):
             (folder / entry.name).symlink_to(entry)
-    (folder / "build" / "release").mkdir(parents=True)
-    (folder / "build" / "release" / "penjing").symlink_to(program())
+    (folder / "build").mkdir()
+    (folder / "build" / "release").symlink_to(program().parent)
     (folder / "path" / "to").mkdir(parents=True)
     (folder / "path" / "to" / "your-model").symlink_to(cache() / "models" / "minilm")
     (folder / "your-texts.txt").write_text("".join(t + "\n" for t in TEXTS))
