@@ -31,7 +31,7 @@ show() {
 }
 
 say "Penjing quickstart. It will:
-  - install Debian packages where missing (the compiler, CMake, seven libraries, WordNet): on a bare Debian 12
+  - install Debian packages where missing (the compiler, CMake, five libraries, WordNet): on a bare Debian 12
     106 MB to download and 430 MB on disk;
   - build the program in build/release: 2 to 5 minutes on two cores;
   - download all-MiniLM-L6-v2 (84 MB) into $(penjing_cache)/models;
