@@ -1,0 +1,277 @@
+// What the commands print and write, on tiny random models: forms, orders and agreements that hold whatever
+// the weights are.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "cli/command.h"
+#include "tests/cli/program_run.h"
+#include "tests/cli/tiny_folder.h"
+
+namespace penjing {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ProgramResult;
+using testing::run_program;
+using testing::TinyHead;
+
+class Commands : public ::testing::Test {
+ protected:
+  fs::path work_ =
+      fs::path(::testing::TempDir()) / ("penjing_" + std::to_string(::getpid()) + "_" +
+                                        ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  void SetUp() override { fs::create_directories(work_); }
+  void TearDown() override { fs::remove_all(work_); }
+
+  std::string path(const std::string& name) const { return (work_ / name).string(); }
+  std::string make_model(TinyHead head) const {
+    testing::write_tiny_folder(work_ / "model", head);
+    return path("model");
+  }
+  std::string slurp(const std::string& name) const {
+    std::ifstream file(work_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  // Standard output of a run that must succeed.
+  std::string want(const std::vector<std::string>& arguments, const std::string& input = "") const {
+    const ProgramResult result = run_program({arguments, input});
+    EXPECT_EQ(result.status, 0) << arguments[0] << "\n" << result.err;
+    return result.out;
+  }
+  Json want_json(std::vector<std::string> arguments, const std::string& input = "") const {
+    arguments.push_back("--json");
+    return Json::parse(want(arguments, input), arguments[0]);
+  }
+  // The float32 rows of a .npy file.
+  std::vector<std::vector<float>> read_rows(const std::string& name) const {
+    const std::string bytes = slurp(name);
+    const std::size_t start = bytes.find('\n') + 1, comma = bytes.find("'shape': (") + 10;
+    std::size_t rows = 0, columns = 0;
+    EXPECT_EQ(std::sscanf(bytes.c_str() + comma, "%zu, %zu)", &rows, &columns), 2);
+    EXPECT_EQ(bytes.size(), start + rows * columns * sizeof(float));
+    std::vector<std::vector<float>> values(rows, std::vector<float>(columns));
+    for (std::size_t i = 0; i < rows; ++i)
+      std::memcpy(values[i].data(), bytes.data() + start + i * columns * sizeof(float),
+                  columns * sizeof(float));
+    return values;
+  }
+};
+
+double number(const Json& json, const char* key) {
+  return json.find(key) == nullptr ? std::nan("") : json.find(key)->as_double(key);
+}
+
+const char* const kTexts = "the cat sat on the mat.\n\nthe big red dog ran\na house\n";
+
+TEST_F(Commands, InspectCounts) {
+  const Json json = want_json({"inspect", make_model(TinyHead::kSentence)});
+  EXPECT_EQ(json.find("family")->as_string(""), "bert");
+  EXPECT_EQ(number(json, "hidden_size"), 32);
+  double parameters = 0;
+  for (const Json& part : json.find("parts")->as_array("")) parameters += number(part, "parameters");
+  EXPECT_EQ(parameters, number(json, "parameters"));
+  double elements = 0;
+  for (const Json& tensor : json.find("tensors")->as_array("")) elements += number(tensor, "bytes") / 4;
+  EXPECT_EQ(elements, parameters);
+  const Json file = want_json({"inspect", path("model/model.safetensors")});
+  EXPECT_EQ(file.find("tensors")->as_array("").size(), json.find("tensors")->as_array("").size());
+}
+
+TEST_F(Commands, TokenizeIsALineALine) {
+  const std::string model = make_model(TinyHead::kSentence);
+  std::istringstream lines(want({"tokenize", model, "--input", "-"}, "The cat, big.\n\nzoo\n"));
+  std::string line;
+  ASSERT_TRUE(std::getline(lines, line));
+  const Json first = Json::parse(line, "line 1");
+  EXPECT_EQ(first.find("tokens")->dump(), R"(["[CLS]","the","cat",",","big",".","[SEP]"])");
+  EXPECT_EQ(first.find("offsets")->dump(), "[[0,0],[0,3],[4,7],[7,8],[9,12],[12,13],[0,0]]");
+  ASSERT_TRUE(std::getline(lines, line));
+  EXPECT_EQ(Json::parse(line, "line 2").find("tokens")->dump(), R"(["[CLS]","[SEP]"])");
+  ASSERT_TRUE(std::getline(lines, line));
+  EXPECT_EQ(Json::parse(line, "line 3").find("tokens")->dump(), R"(["[CLS]","z","##o","##o","[SEP]"])");
+  EXPECT_FALSE(std::getline(lines, line));
+}
+
+TEST_F(Commands, EmbedWritesARowATextInOrder) {
+  const std::string model = make_model(TinyHead::kSentence);
+  want({"embed", model, "--input", "-", "--output", path("all.npy")}, kTexts);
+  const auto rows = read_rows("all.npy");
+  ASSERT_EQ(rows.size(), 4u);
+  want({"embed", model, "the big red dog ran", "--output", path("one.npy"), "--threads", "1"});
+  EXPECT_EQ(read_rows("one.npy").at(0), rows[2]);  // bit for bit
+  for (const auto& row : rows) {
+    double sum = 0;
+    for (const float x : row) sum += double{x} * x;
+    EXPECT_NEAR(sum, 1, 1e-6);
+  }
+  // JSONL holds the same floats.
+  std::istringstream lines(want({"embed", model, "--input", "-"}, kTexts));
+  std::string line;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    ASSERT_TRUE(std::getline(lines, line));
+    const Json json = Json::parse(line, "line");
+    EXPECT_EQ(number(json, "index"), static_cast<double>(i));
+    const auto& values = json.find("embedding")->as_array("");
+    ASSERT_EQ(values.size(), rows[i].size());
+    for (std::size_t d = 0; d < values.size(); ++d)
+      EXPECT_EQ(static_cast<float>(values[d].as_double("")), rows[i][d]);
+  }
+}
+
+TEST_F(Commands, EmbedTypesAndDimensions) {
+  const std::string model = make_model(TinyHead::kSentence);
+  const auto size_of = [&](const std::string& type) {
+    want({"embed", model, "--input", "-", "--output", path("v.npy"), "--type", type}, kTexts);
+    const std::string bytes = slurp("v.npy");
+    return bytes.size() - bytes.find('\n') - 1;
+  };
+  EXPECT_EQ(size_of("float16"), 4u * 64);
+  EXPECT_EQ(size_of("int8"), 4u * 32);
+  EXPECT_EQ(size_of("binary"), 4u * 4);
+  want({"embed", model, "--input", "-", "--output", path("full.npy"), "--no-normalize"}, kTexts);
+  want({"embed", model, "--input", "-", "--output", path("short.npy"), "--no-normalize", "--dimensions", "8"},
+       kTexts);
+  const auto full = read_rows("full.npy"), cut = read_rows("short.npy");
+  ASSERT_EQ(cut[0].size(), 8u);
+  for (std::size_t i = 0; i < cut.size(); ++i)
+    EXPECT_TRUE(std::equal(cut[i].begin(), cut[i].end(), full[i].begin()));
+  // --tokens: [CLS] the cat [SEP]; their mean is the pooled vector.
+  want({"embed", model, "the cat", "--output", path("tokens.npy"), "--tokens"});
+  want({"embed", model, "the cat", "--output", path("mean.npy"), "--no-normalize"});
+  const auto tokens = read_rows("tokens.npy");
+  ASSERT_EQ(tokens.size(), 4u);
+  for (std::size_t d = 0; d < 32; ++d) {
+    const double mean = (double{tokens[0][d]} + tokens[1][d] + tokens[2][d] + tokens[3][d]) / 4;
+    EXPECT_NEAR(mean, read_rows("mean.npy")[0][d], 1e-6);
+  }
+}
+
+TEST_F(Commands, LongTextsAreCutAndTold) {
+  const std::string model = make_model(TinyHead::kSentence);
+  std::string text;
+  while (text.size() < 1 << 20) text += "the cat sat ";
+  const ProgramResult result =
+      run_program({{"embed", model, "--input", "-", "--output", path("v.npy")}, text});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_NE(result.err.find("1 of 1"), std::string::npos) << result.err;
+  want({"embed", model, text.substr(0, 12 * 40), "--output", path("cut.npy"), "--quiet"});
+  EXPECT_EQ(read_rows("v.npy"), read_rows("cut.npy"));
+  EXPECT_EQ(
+      run_program({{"embed", model, std::string("\xff\xfe the cat"), "--output", path("b.npy")}}).status, 0);
+}
+
+TEST_F(Commands, ClassifyAndNer) {
+  const std::string model = make_model(TinyHead::kClassifier);
+  std::istringstream lines(want({"classify", model, "--input", "-", "--top-k", "0", "--json"}, kTexts));
+  std::string line;
+  int count = 0;
+  while (std::getline(lines, line)) {
+    double total = 0, last = 1;
+    const Json scores = Json::parse(line, "line");
+    for (const Json& entry : scores.as_array("")) {
+      EXPECT_LE(number(entry, "score"), last);
+      last = number(entry, "score");
+      total += last;
+    }
+    EXPECT_NEAR(total, 1, 1e-9);
+    ++count;
+  }
+  EXPECT_EQ(count, 4);
+  fs::remove_all(work_ / "model");
+  make_model(TinyHead::kTokens);
+  for (const char* strategy : {"none", "simple", "first", "average", "max"}) {
+    const std::string out =
+        want({"ner", model, "the big cat sat zoo", "--aggregation-strategy", strategy, "--json"});
+    const Json json = Json::parse(out, strategy);
+    for (const Json& entity : json.as_array("")) {
+      EXPECT_NE(entity.find(strategy == std::string("none") ? "entity" : "entity_group"), nullptr) << out;
+      EXPECT_LT(number(entity, "start"), number(entity, "end")) << out;
+    }
+  }
+}
+
+TEST_F(Commands, AnswersAreSpansOfTheContext) {
+  const std::string model = make_model(TinyHead::kAnswers);
+  std::string context;
+  for (int i = 0; i < 60; ++i) context += "the dog ran in a house. ";
+  const std::string out = want({"qa", model, "--question", "the cat", "--context", context, "--max-length",
+                                "32", "--doc-stride", "8", "--json"});
+  const Json parsed = Json::parse(out, "qa");
+  const Json& answer = parsed.is_array() ? parsed.as_array("").at(0) : parsed;
+  const auto start = static_cast<std::size_t>(number(answer, "start")),
+             end = static_cast<std::size_t>(number(answer, "end"));
+  ASSERT_LT(start, end);
+  EXPECT_EQ(context.substr(start, end - start), answer.find("answer")->as_string(""));
+  EXPECT_GT(number(answer, "score"), 0);
+}
+
+TEST_F(Commands, FillMaskGivesTheBestWords) {
+  const std::string model = make_model(TinyHead::kMasked);
+  const Json one = want_json({"fill-mask", model, "the [MASK] sat", "--top-k", "3"});
+  ASSERT_EQ(one.as_array("").size(), 3u);
+  double last = 1;
+  for (const Json& word : one.as_array("")) {
+    EXPECT_LE(number(word, "score"), last);
+    last = number(word, "score");
+    EXPECT_TRUE(word.find("token_str")->is_string() && word.find("sequence")->is_string());
+  }
+  EXPECT_EQ(run_program({{"fill-mask", model, "no mask here"}}).status, 2);
+}
+
+TEST_F(Commands, RerankFindsTheTextItself) {
+  const Json json = want_json({"rerank", make_model(TinyHead::kSentence), "--query", "the cat sat",
+                               "a big house", "the cat sat", "the dog ran"});
+  const auto& list = json.as_array("");
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(number(list[0], "index"), 1);
+  EXPECT_NEAR(number(list[0], "score"), 1, 1e-6);
+}
+
+TEST_F(Commands, QuantizeVerifyDequantize) {
+  const std::string model = make_model(TinyHead::kSentence);
+  const Json made = want_json({"quantize", model, "--out", path("q8")});
+  EXPECT_GT(number(made, "ratio"), 1);
+  EXPECT_TRUE(fs::exists(work_ / "q8" / "compression.json"));
+  std::ofstream(work_ / "texts.txt") << kTexts;
+  const Json same =
+      want_json({"verify", model, "--reference", model, "--data", path("texts.txt"), "--per-layer"});
+  EXPECT_EQ(number(same, "cosine_min"), 1);
+  EXPECT_EQ(number(same, "max_abs_diff"), 0);
+  EXPECT_GT(same.find("layers")->as_array("").size(), 4u);
+  const Json near = want_json({"verify", path("q8"), "--reference", model, "--data", path("texts.txt")});
+  EXPECT_LT(number(near, "cosine_min"), 1);
+  EXPECT_GT(number(near, "cosine_min"), 0.95);
+  const ProgramResult failed = run_program({{"verify", path("q8"), "--reference", model, "--data",
+                                             path("texts.txt"), "--min-cosine", "0.9999999"}});
+  EXPECT_EQ(failed.status, 5);
+  EXPECT_NE(failed.err.find("cosine"), std::string::npos) << failed.err;
+  want({"dequantize", path("q8"), "--out", path("back")});
+  const Json back = want_json({"verify", path("back"), "--reference", model, "--data", path("texts.txt")});
+  EXPECT_GT(number(back, "cosine_min"), 0.95);
+}
+
+TEST_F(Commands, BenchReportsEveryShape) {
+  const std::string model = make_model(TinyHead::kSentence);
+  const Json json = want_json({"bench", model, "--shapes", "1x16,2x32", "--threads", "1"});
+  EXPECT_GT(number(*json.find("machine"), "threads"), 0);
+  const auto& rows = json.find("rows")->as_array("");
+  ASSERT_EQ(rows.size(), 2u);
+  for (const Json& row : rows) {
+    EXPECT_GT(number(row, "best_ms"), 0);
+    EXPECT_LE(number(row, "best_ms"), number(row, "median_ms"));
+    EXPECT_LE(number(row, "median_ms"), number(row, "p99_ms"));
+    EXPECT_GT(number(row, "tokens_per_s"), 0);
+    EXPECT_GT(number(row, "peak_share"), 0);
+    EXPECT_LT(number(row, "peak_share"), 1.05);
+  }
+}
+
+}  // namespace
+}  // namespace penjing
