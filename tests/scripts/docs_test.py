@@ -47,6 +47,8 @@ def main():
         sys.exit(f"{page}: a ```sh block is not closed")
     if re.search(r"^```(bash|shell|console)$", text, re.MULTILINE):
         sys.exit(f"{page}: write ```sh, so that the commands are run")
+    if re.search(r"^(?:[A-Z]+_OUTPUT|TODO.*)$", text, re.MULTILINE):
+        sys.exit(f"{page}: a place for an output was not filled in")
     ran = missing = 0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
