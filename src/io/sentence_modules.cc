@@ -57,8 +57,10 @@ PoolingSpec read_pooling(const Json& config, const std::string& where) {
     for (const auto& [key, kind] : kKeys) {
       if (config_bool_or(config, key, false)) spec.modes.push_back(kind);
     }
-    for (const auto& [key, value] : config.as_object(where)) {
-      if (!key.starts_with("pooling_mode_") || !value.is_bool() || !value.as_bool(where)) continue;
+    for (const auto& member : config.as_object(where)) {
+      const std::string& key = member.first;
+      if (!key.starts_with("pooling_mode_") || !member.second.is_bool() || !member.second.as_bool(where))
+        continue;
       const bool known =
           std::any_of(std::begin(kKeys), std::end(kKeys), [&](const auto& k) { return key == k.first; });
       if (!known) fail(ErrorKind::kUnsupported, "{}: {} is not a pooling we know", where, key);
