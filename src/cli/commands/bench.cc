@@ -89,14 +89,33 @@ Shape parse_shape(const std::string& text, int64_t longest) {
 
 // A text that has exactly `length` tokens: common words of the model's vocabulary, so that tokenizing is real
 // work.
-std::string text_of_length(int64_t length, Rng& rng) {
-  static const char* const kWords[] = {"the",   "tree",  "of",   "a",     "small", "garden", "is",
-                                       "in",    "water", "and",  "light", "grows", "old",    "with",
-                                       "stone", "time",  "from", "hand",  "house", "year"};
+std::string text_of_length(int64_t length, const std::vector<std::string>& words, Rng& rng) {
   std::string text;
-  for (int64_t i = 0; i + 2 < length; ++i)
-    text += (i > 0 ? " " : "") + std::string(kWords[rng.below(std::size(kWords))]);
+  for (int64_t i = 0; i < length; ++i) text += (i > 0 ? " " : "") + words[rng.below(words.size())];
   return text;
+}
+
+// Words that the tokenizer keeps whole: common English ones, else those of its vocabulary.
+std::vector<std::string> find_whole_words(const Tokenizer& tokenizer) {
+  EncodeOptions bare;
+  bare.add_special_tokens = false;
+  const auto whole = [&](const std::string& word) {
+    const Encoding encoding = tokenizer.encode(word, bare);
+    return encoding.ids.size() == 1 && encoding.ids[0] != tokenizer.unk_id();
+  };
+  std::vector<std::string> words;
+  for (const char* word :
+       {"the",   "tree",  "of",  "a",    "small", "garden", "is",   "in",   "water", "and",
+        "light", "grows", "old", "with", "stone", "time",   "from", "hand", "house", "year"}) {
+    if (whole(word)) words.emplace_back(word);
+  }
+  for (int32_t id = 0; words.size() < 8 && id < tokenizer.vocab_size(); ++id) {
+    const std::string& token = tokenizer.token(id);
+    const bool letters = !token.empty() &&
+                         std::all_of(token.begin(), token.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+    if (letters && whole(token)) words.push_back(token);
+  }
+  return words;
 }
 
 struct Contender {
@@ -129,8 +148,14 @@ struct Work {
 Work make_work(const Contender& c, const Shape& shape) {
   Work work;
   Rng rng(2);
+  const auto words = find_whole_words(*c.loaded.tokenizer);
+  if (words.empty())
+    fail(ErrorKind::kUnsupported, "{}: the tokenizer keeps no English word whole to make texts of", c.name);
+  const auto added = static_cast<int64_t>(c.loaded.tokenizer->encode("").ids.size());
   for (const int64_t length : shape.lengths) {
-    work.texts.push_back(text_of_length(length, rng));
+    if (length < added)
+      fail(ErrorKind::kInput, "--shapes: {} tokens; the special tokens alone are {}", length, added);
+    work.texts.push_back(text_of_length(length - added, words, rng));
     const Encoding encoding = c.loaded.tokenizer->encode(work.texts.back());
     if (static_cast<int64_t>(encoding.ids.size()) != length) {
       fail(ErrorKind::kInternal, "a text of {} tokens was wanted, {} came out", length, encoding.ids.size());
