@@ -38,7 +38,8 @@ class Encoder {
   Encoder(Encoder&&) noexcept;
   Encoder& operator=(Encoder&&) noexcept;
 
-  // Sentence embeddings, in the order of the texts. Throws Failure, also for a model without pooling.
+  // Sentence embeddings, in the order of the texts; the model's default prompt, if it has one, is put before
+  // each. Throws Failure, also for a model without pooling.
   std::vector<std::vector<float>> encode(const std::vector<std::string>& texts);
   // Classes with their scores, best first, a list a text. Throws Failure for a model without a classifier.
   std::vector<std::vector<std::pair<std::string, double>>> classify(const std::vector<std::string>& texts);

@@ -29,9 +29,12 @@ struct Encoder::State {
   cli::LoadedModel loaded;
   EncodeOptions how;
 
-  std::vector<Encoding> tokenize(const std::vector<std::string>& texts) const {
+  std::string prompt;         // the model's default, put before texts to embed
+  int64_t prompt_length = 0;  // its tokens, [CLS] included
+
+  std::vector<Encoding> tokenize(const std::vector<std::string>& texts, const std::string& before) const {
     std::vector<Encoding> encodings;
-    for (const std::string& text : texts) encodings.push_back(loaded.tokenizer->encode(text, how));
+    for (const std::string& text : texts) encodings.push_back(loaded.tokenizer->encode(before + text, how));
     return encodings;
   }
 };
@@ -45,6 +48,14 @@ Encoder::Encoder(const std::string& model, const EncoderOptions& options) {
     const auto limit = static_cast<int64_t>(options.max_length);
     state_->how.max_length =
         limit > 0 ? std::min(limit, state_->loaded.predictor->max_length()) : state_->loaded.max_length;
+    const SentenceSpec& sentence = state_->loaded.model.sentence;
+    for (const auto& [name, text] : sentence.prompts) {
+      if (name == sentence.default_prompt) state_->prompt = text;
+    }
+    if (!state_->prompt.empty()) {
+      state_->prompt_length =
+          static_cast<int64_t>(state_->loaded.tokenizer->encode(state_->prompt).ids.size()) - 1;
+    }
   });
 }
 
@@ -56,8 +67,9 @@ std::vector<std::vector<float>> Encoder::encode(const std::vector<std::string>& 
   return translate([&] {
     std::vector<std::vector<float>> vectors(texts.size());
     cli::predict_all(
-        *state_->loaded.predictor, state_->tokenize(texts), OutputKind::kEmbedding, "encode",
-        [&](std::size_t i, const float* row, int64_t, int64_t dim) { vectors[i].assign(row, row + dim); });
+        *state_->loaded.predictor, state_->tokenize(texts, state_->prompt), OutputKind::kEmbedding, "encode",
+        [&](std::size_t i, const float* row, int64_t, int64_t dim) { vectors[i].assign(row, row + dim); },
+        nullptr, cli::kBatchTokens, state_->prompt_length);
     return vectors;
   });
 }
@@ -66,8 +78,8 @@ std::vector<std::vector<std::pair<std::string, double>>> Encoder::classify(
     const std::vector<std::string>& texts) {
   return translate([&] {
     std::vector<std::vector<std::pair<std::string, double>>> results(texts.size());
-    cli::predict_all(*state_->loaded.predictor, state_->tokenize(texts), OutputKind::kClassLogits, "classify",
-                     [&](std::size_t i, const float* row, int64_t, int64_t dim) {
+    cli::predict_all(*state_->loaded.predictor, state_->tokenize(texts, ""), OutputKind::kClassLogits,
+                     "classify", [&](std::size_t i, const float* row, int64_t, int64_t dim) {
                        for (const auto& entry : cli::score_labels(
                                 state_->loaded.model, {row, static_cast<std::size_t>(dim)}, false)) {
                          results[i].emplace_back(entry.label, entry.score);

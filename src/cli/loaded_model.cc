@@ -58,7 +58,7 @@ LoadedModel load_model(const std::string& name, const CommonOptions& common, con
 void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
                  const std::string& label,
                  const std::function<void(std::size_t, const float*, int64_t, int64_t)>& visit, Tap* tap,
-                 int64_t batch_tokens) {
+                 int64_t batch_tokens, int64_t prompt_length) {
   std::vector<std::size_t> order(encodings.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -78,6 +78,8 @@ void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, O
     Request request;
     request.kind = kind;
     request.tap = tap;
+    const std::vector<int64_t> prompt_lengths(prompt_length > 0 ? end - at : 0, prompt_length);
+    request.prompt_lengths = prompt_lengths;
     const Prediction result = predictor.predict(batch, request);
     for (std::size_t i = at; i < end; ++i) {
       const int64_t first = result.row_offsets[i - at], last = result.row_offsets[i - at + 1];

@@ -153,6 +153,27 @@ TEST_F(Commands, EmbedTypesAndDimensions) {
   }
 }
 
+// Poolings that leave the prompt out: the mean is over the tokens after it, [SEP] included.
+TEST_F(Commands, PromptIsLeftOutWhereThePoolingSaysSo) {
+  const std::string model = make_model(TinyHead::kSentence);
+  want({"embed", model, "sat", "--prompt", "the cat ", "--output", path("tokens.npy"), "--tokens"});
+  const auto tokens = read_rows("tokens.npy");  // [CLS] the cat sat [SEP]
+  ASSERT_EQ(tokens.size(), 5u);
+  for (const bool included : {true, false}) {
+    std::ofstream(work_ / "model" / "1_Pooling" / "config.json")
+        << R"({"word_embedding_dimension":32,"pooling_mode_mean_tokens":true,"include_prompt":)"
+        << (included ? "true}" : "false}");
+    want({"embed", model, "sat", "--prompt", "the cat ", "--output", path("v.npy"), "--no-normalize"});
+    const auto pooled = read_rows("v.npy");
+    for (std::size_t d = 0; d < 32; ++d) {
+      double sum = 0;
+      const std::size_t first = included ? 0 : 3;
+      for (std::size_t t = first; t < 5; ++t) sum += tokens[t][d];
+      EXPECT_NEAR(pooled[0][d], sum / static_cast<double>(5 - first), 1e-6) << included;
+    }
+  }
+}
+
 TEST_F(Commands, LongTextsAreCutAndTold) {
   const std::string model = make_model(TinyHead::kSentence);
   std::string text;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "cli/loaded_model.h"
 #include "data/npy.h"
@@ -179,12 +180,17 @@ int run(const CommonOptions& common) {
   encodings.reserve(texts.size());
   int64_t truncated = 0, token_rows = 0;
   for (const std::string& text : texts) {
+    check_interrupt();
     encodings.push_back(loaded.tokenizer->encode(prompt + text, how));
     truncated += encodings.back().truncated ? 1 : 0;
     token_rows += static_cast<int64_t>(encodings.back().ids.size());
   }
   if (truncated > 0)
     log_warning("{} of {} texts were cut to {} tokens", truncated, texts.size(), how.max_length);
+
+  // As Sentence-Transformers counts it: the prompt's own encoding less its closing token.
+  const int64_t prompt_length =
+      prompt.empty() ? 0 : static_cast<int64_t>(loaded.tokenizer->encode(prompt).ids.size()) - 1;
 
   std::optional<RowWriter> writer;
   // Rows are written in the order of the input, a block of texts at a time, so that memory stays bounded.
@@ -202,7 +208,7 @@ int run(const CommonOptions& common) {
           dim = width;
           rows[index].assign(values, values + num_rows * width);
         },
-        nullptr, options.batch_tokens);
+        nullptr, options.batch_tokens, prompt_length);
     const int64_t kept = options.dimensions > 0 ? std::min(options.dimensions, dim) : dim;
     if (options.dimensions > dim && dim > 0)
       fail(ErrorKind::kInput, "--dimensions {}: the model's vectors have {}", options.dimensions, dim);
