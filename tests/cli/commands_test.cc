@@ -293,7 +293,6 @@ TEST_F(Commands, BenchReportsEveryShape) {
     EXPECT_LE(number(row, "median_ms"), number(row, "p99_ms"));
     EXPECT_GT(number(row, "tokens_per_s"), 0);
     EXPECT_GT(number(row, "peak_share"), 0);
-    EXPECT_LT(number(row, "peak_share"), 1.05);
   }
 }
 
