@@ -12,7 +12,9 @@ from program import SOURCE, skip
 
 
 def check(build, path):
-    done = subprocess.run(["clang-tidy", "-p", str(build), "--quiet", str(path)], capture_output=True, text=True)
+    # The build's compiler may know warnings that clang does not; with -Werror each would be a finding.
+    done = subprocess.run(["clang-tidy", "-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option",
+                           str(path)], capture_output=True, text=True)
     return path, done.returncode, done.stdout
 
 
