@@ -144,6 +144,7 @@ void write_model(const Model& model, const std::filesystem::path& out, const std
   OutputFolder folder(out);
   // Dense modules of Sentence-Transformers keep their own weight files.
   TensorMap encoder;
+  const StoredNames stored_name(model);
   std::vector<std::pair<std::string, TensorMap>> modules;
   for (const auto& module : model.sentence.modules) {
     if (module.kind != SentenceModule::Kind::kDense) continue;
@@ -156,7 +157,7 @@ void write_model(const Model& model, const std::filesystem::path& out, const std
       tensors.set(name.substr(prefix.size() + 1), tensor);
       placed = true;
     }
-    if (!placed) encoder.set(name, tensor);
+    if (!placed) encoder.set(stored_name(name), tensor);
   }
   write_safetensors(folder.path() / "model.safetensors", encoder);
   write_text_file(folder.path() / "config.json", model.config.dump(2) + "\n");

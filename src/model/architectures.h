@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "model/description.h"
@@ -13,6 +14,8 @@ namespace penjing {
 struct Architecture {
   const char* model_type;  // config.json's model_type
   const char* prefix;      // what its checkpoints may put before names: "bert."
+  // Module names that the prefix goes before; heads stand beside them without it.
+  std::vector<std::string_view> encoder_modules;
   Description (*describe)(const Json& config, const TensorMap& tensors);
 };
 

@@ -120,7 +120,7 @@ struct HeadSpec {
   bool has_norm = false;
   NormSpec norm;
   bool has_projection = false;
-  LinearSpec projection;        // logits; its weight may be the word embeddings (masked LM)
+  LinearSpec projection;        // logits; its weight is the word embeddings when tied to them (masked LM)
   std::string projection_bias;  // tensor name when it is not projection.name + ".bias"
   bool tied_to_word_embeddings = false;
 };

@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -82,7 +83,7 @@ void check_structure(const Model& model) {
     if (head.has_norm) check_norm(model.tensors, head.norm);
     if (!head.has_projection) continue;
     if (head.tied_to_word_embeddings) {
-      (void)resolve_embedding(model.tensors, head.projection.name, head.projection.out, head.projection.in);
+      (void)resolve_embedding(model.tensors, d.embedding.word, head.projection.out, head.projection.in);
     } else if (head.projection_bias.empty()) {
       (void)resolve_linear(model, head.projection);
     }
@@ -157,6 +158,28 @@ TensorMap canonicalize(const TensorMap& tensors, const Json& config) {
     result.set(std::move(canonical), tensor);
   }
   return result;
+}
+
+StoredNames::StoredNames(const Model& model) {
+  const Architecture& architecture = architecture_of(model.config);
+  encoder_modules_ = architecture.encoder_modules;
+  const auto in_sentence_module = [&](std::string_view name) {
+    return std::any_of(model.sentence.modules.begin(), model.sentence.modules.end(), [&](const auto& module) {
+      return !module.dense.name.empty() && name.starts_with(module.dense.name + ".");
+    });
+  };
+  for (const auto& [name, tensor] : model.tensors) {
+    if (!in_encoder(name) && !in_sentence_module(name)) prefix_ = architecture.prefix;
+  }
+}
+
+bool StoredNames::in_encoder(std::string_view name) const {
+  const std::string_view module = name.substr(0, name.find('.'));
+  return std::find(encoder_modules_.begin(), encoder_modules_.end(), module) != encoder_modules_.end();
+}
+
+std::string StoredNames::operator()(const std::string& canonical) const {
+  return in_encoder(canonical) ? prefix_ + canonical : canonical;
 }
 
 void check_model(const Model& model, bool values) {

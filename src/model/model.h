@@ -57,6 +57,19 @@ Description describe(const Json& config, const TensorMap& tensors);
 // LayerNorm.gamma/beta -> weight/bias. Unknown tensors keep their names. A collision is a kFormat error.
 TensorMap canonicalize(const TensorMap& tensors, const Json& config);
 
+// Canonical names -> the names under which the model's own class in transformers stores them: an encoder with
+// a head beside it has its prefix ("bert.encoder.…" beside "cls.…"), an encoder alone has none.
+class StoredNames {
+ public:
+  explicit StoredNames(const Model& model);
+  std::string operator()(const std::string& canonical) const;
+
+ private:
+  bool in_encoder(std::string_view name) const;
+  std::string prefix_;  // empty: none
+  std::vector<std::string_view> encoder_modules_;
+};
+
 // Structural check of all tensors that the description needs: present, shape, computable type. With
 // `values`, also finite (names tensor and index). Throws kFormat.
 void check_model(const Model& model, bool values);

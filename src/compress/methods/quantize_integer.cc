@@ -182,7 +182,7 @@ void quantize_model(Model& model, const Params& params, MethodReport& report) {
   }
   for (const HeadSpec& head : model.description.heads) {
     if (head.has_dense) ignored.push_back(head.dense.name);
-    if (head.has_projection && !head.tied_to_word_embeddings) ignored.push_back(head.projection.name);
+    if (head.has_projection) ignored.push_back(head.projection.name);
   }
   std::sort(ignored.begin(), ignored.end());
   ignored.erase(std::unique(ignored.begin(), ignored.end()), ignored.end());
@@ -190,6 +190,8 @@ void quantize_model(Model& model, const Params& params, MethodReport& report) {
   for (const auto& name : ignored) note.push_back(name);
   report.details.set("quantized_linear_layers", quantized);
   report.details.set("kept_in_float", note);
+  const StoredNames stored_name(model);
+  std::transform(ignored.begin(), ignored.end(), ignored.begin(), stored_name);
   model.config.set("quantization_config", quantization_config(params, ignored));
   report.notes.push_back(
       params.embeddings == "int8"

@@ -47,8 +47,7 @@ void add_heads(Description& d, const Json& config, const TensorMap& tensors, Act
     head.norm = {"cls.predictions.transform.LayerNorm", NormKind::kLayerNorm, hidden, epsilon, true};
     head.has_projection = true;
     head.tied_to_word_embeddings = tensors.find("cls.predictions.decoder.weight") == nullptr;
-    head.projection = {head.tied_to_word_embeddings ? d.embedding.word : "cls.predictions.decoder", hidden,
-                       d.embedding.vocab_size, true};
+    head.projection = {"cls.predictions.decoder", hidden, d.embedding.vocab_size, true};
     head.projection_bias = "cls.predictions.bias";
     d.heads.push_back(head);
   }
@@ -142,6 +141,6 @@ Description describe_bert(const Json& config, const TensorMap& tensors) {
 }  // namespace
 
 extern const Architecture bert_architecture;
-const Architecture bert_architecture = {"bert", "bert.", describe_bert};
+const Architecture bert_architecture = {"bert", "bert.", {"embeddings", "encoder", "pooler"}, describe_bert};
 
 }  // namespace penjing

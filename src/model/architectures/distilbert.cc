@@ -35,8 +35,7 @@ void add_heads(Description& d, const Json& config, const TensorMap& tensors, Act
     head.norm = {"vocab_layer_norm", NormKind::kLayerNorm, hidden, 1e-12f, true};
     head.has_projection = true;
     head.tied_to_word_embeddings = tensors.find("vocab_projector.weight") == nullptr;
-    head.projection = {head.tied_to_word_embeddings ? d.embedding.word : "vocab_projector", hidden,
-                       d.embedding.vocab_size, true};
+    head.projection = {"vocab_projector", hidden, d.embedding.vocab_size, true};
     head.projection_bias = "vocab_projector.bias";
     d.heads.push_back(head);
   }
@@ -118,6 +117,7 @@ Description describe_distilbert(const Json& config, const TensorMap& tensors) {
 }  // namespace
 
 extern const Architecture distilbert_architecture;
-const Architecture distilbert_architecture = {"distilbert", "distilbert.", describe_distilbert};
+const Architecture distilbert_architecture = {
+    "distilbert", "distilbert.", {"embeddings", "transformer"}, describe_distilbert};
 
 }  // namespace penjing
