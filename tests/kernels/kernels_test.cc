@@ -86,7 +86,7 @@ TEST(GemmF32, EqualsReferenceOnRaggedSizes) {
   const auto kernels = fast_kernels(gemm_f32::find, "gemm_f32");
   Rng rng(1);
   for (const int width : kWidths) {
-    for (const int64_t k : {1, 2, 3, 7, 33}) {
+    for (const int64_t k : {1, 2, 3, 7, 33, 128, 129, 300}) {
       for (const int64_t n : {1, 2, 5, 7, 8, 9, 15, 16, 17, 24, 31}) {
         Guarded<float> x(static_cast<std::size_t>(k * width)), w(static_cast<std::size_t>(n * k)),
             bias(static_cast<std::size_t>(n)), residual(static_cast<std::size_t>(n * width)),

@@ -8,6 +8,7 @@ namespace {
 
 using V = Vector;
 using penjing::gemm_f32::Args;
+using penjing::gemm_f32::kBlock;
 using penjing::gemm_f32::kOutputs;
 
 std::size_t packed_bytes(int64_t n, int64_t k) {
@@ -26,17 +27,24 @@ void pack(const float* w, int64_t n, int64_t k, void* packed) {
 // Outputs [first, first + Outputs) of the group at `w`, tokens of `Vectors` vectors from `column`.
 template <int Outputs, int Vectors>
 PENJING_INLINE void multiply_tile(const Args& args, const float* w, int64_t first_output, int column) {
-  V::Float sum[Outputs][Vectors];
-  for (auto& row : sum) {
-    for (auto& s : row) s = V::zero();
-  }
+  V::Float total[Outputs][Vectors];  // in memory: touched once a block
   const float* x = args.x + column;
-  for (int64_t k = 0; k < args.k; ++k, x += args.width, w += kOutputs) {
-    V::Float value[Vectors];
-    for (int v = 0; v < Vectors; ++v) value[v] = V::load(x + v * V::kLanes);
+  for (int64_t begin = 0; begin < args.k; begin += kBlock) {
+    const int64_t end = args.k - begin < kBlock ? args.k : begin + kBlock;
+    V::Float sum[Outputs][Vectors];
+    for (auto& row : sum) {
+      for (auto& s : row) s = V::zero();
+    }
+    for (int64_t k = begin; k < end; ++k, x += args.width, w += kOutputs) {
+      V::Float value[Vectors];
+      for (int v = 0; v < Vectors; ++v) value[v] = V::load(x + v * V::kLanes);
+      for (int o = 0; o < Outputs; ++o) {
+        const V::Float factor = V::set(w[o]);
+        for (int v = 0; v < Vectors; ++v) sum[o][v] = V::fma(factor, value[v], sum[o][v]);
+      }
+    }
     for (int o = 0; o < Outputs; ++o) {
-      const V::Float factor = V::set(w[o]);
-      for (int v = 0; v < Vectors; ++v) sum[o][v] = V::fma(factor, value[v], sum[o][v]);
+      for (int v = 0; v < Vectors; ++v) total[o][v] = begin == 0 ? sum[o][v] : V::add(total[o][v], sum[o][v]);
     }
   }
   for (int o = 0; o < Outputs; ++o) {
@@ -44,7 +52,7 @@ PENJING_INLINE void multiply_tile(const Args& args, const float* w, int64_t firs
     if (output >= args.n_end) break;
     for (int v = 0; v < Vectors; ++v) {
       const int64_t at = output * args.width + column + v * V::kLanes;
-      V::Float y = sum[o][v];
+      V::Float y = total[o][v];
       if (args.bias != nullptr) y = V::add(y, V::set(args.bias[output]));
       if (args.residual != nullptr) y = V::add(y, V::load(args.residual + at));
       V::store(args.y + at, y);

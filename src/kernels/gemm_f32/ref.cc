@@ -1,4 +1,5 @@
 // The definition in plain loops. Packed form: [N][K] as given.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -21,7 +22,12 @@ void run(const Args& args) {
   for (int64_t n = args.n_begin; n < args.n_end; ++n) {
     for (int t = 0; t < args.width; ++t) {
       float sum = 0;
-      for (int64_t k = 0; k < args.k; ++k) sum = std::fma(w[n * args.k + k], args.x[k * args.width + t], sum);
+      for (int64_t begin = 0; begin < args.k; begin += kBlock) {
+        float block = 0;
+        for (int64_t k = begin; k < std::min(args.k, begin + kBlock); ++k)
+          block = std::fma(w[n * args.k + k], args.x[k * args.width + t], block);
+        sum = begin == 0 ? block : sum + block;
+      }
       if (args.bias != nullptr) sum += args.bias[n];
       if (args.residual != nullptr) sum += args.residual[n * args.width + t];
       args.y[n * args.width + t] = sum;
