@@ -90,6 +90,7 @@ Activation config_activation(const Json& config, std::string_view key, std::stri
 LayerWidths layer_widths(const Json& config, int layer, int64_t num_layers, LayerWidths uniform) {
   if (const Json* compression = config.find("compression_config");
       compression != nullptr && !compression->is_null()) {
+    (void)compression->as_object("config.json: compression_config");
     if (const Json* layers = compression->find("layers")) {
       const auto& list = layers->as_array("config.json: compression_config.layers");
       if (static_cast<int64_t>(list.size()) != num_layers) {
