@@ -63,7 +63,7 @@ std::optional<int> parse_cpu_max(std::string_view text) {
   const auto quota = leading_integer(text);
   if (!quota) return std::nullopt;  // "max"
   const auto period = leading_integer(text);
-  return ceil_ratio(*quota, period.value_or(100000));
+  return period ? ceil_ratio(*quota, *period) : std::nullopt;
 }
 
 std::optional<int> parse_cfs_quota(std::string_view quota, std::string_view period) {

@@ -187,6 +187,10 @@ void parse_json_stream(std::string_view text, std::string_view name, const JsonL
     fail(ErrorKind::kResource, "{}: {} bytes of JSON; at most {} are allowed", name, text.size(),
          limits.max_bytes);
   }
+  // The parser takes a NUL byte for the end of its input, and what follows would go unseen.
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
+    fail(ErrorKind::kFormat, "{}: a NUL byte at {}", name, nul);
+  }
   SaxAdapter adapter(name, limits, handler);
   nlohmann::json::sax_parse(text.begin(), text.end(), &adapter, nlohmann::json::input_format_t::json,
                             /*strict=*/true, /*ignore_comments=*/limits.allow_comments);
