@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "tests/cli/program_run.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/io/checkpoint_writer.h"
 
 namespace penjing {
 namespace {
@@ -294,6 +295,24 @@ TEST_F(Commands, BenchReportsEveryShape) {
     EXPECT_GT(number(row, "tokens_per_s"), 0);
     EXPECT_GT(number(row, "peak_share"), 0);
   }
+}
+
+TEST_F(Commands, Import) {
+  checkpoint::CheckpointWriter writer = checkpoint::tiny_checkpoint();
+  writer.write(work_ / "google/bert_model.ckpt");
+  write_bytes(work_ / "google/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\n");
+  const Json json = want_json({"import", path("google"), "--out", path("hf")});
+  int64_t parameters = 0;
+  for (const auto& [name, array] : writer.arrays()) {
+    if (array.dtype == 1 && name.find("adam") == std::string::npos) parameters += element_count(array.shape);
+  }
+  EXPECT_EQ(json.find("parameters")->as_int(""), parameters);
+  EXPECT_EQ(json.find("left")->as_array("").size(), 3u) << json.dump();
+  want({"embed", path("hf"), "the cat", "--pooling", "mean", "--output", path("v.npy")});
+  EXPECT_EQ(read_rows("v.npy").at(0).size(), 128u);
+  EXPECT_EQ(run_program({{"import", path("google"), "--out", path("hf")}}).status, 2);
+  EXPECT_EQ(run_program({{"import", path("hf"), "--out", path("other")}}).status, 2);
+  EXPECT_FALSE(fs::exists(work_ / "other"));
 }
 
 }  // namespace
