@@ -1,73 +1,112 @@
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <bit>
 
-#include "base/error.h"
-#include "compress/method.h"
-#include "tests/model/tiny_bert.h"
+#include "model/linear.h"
+#include "tests/compress/tiny_model.h"
 
 namespace penjing {
 namespace {
 
-Model run(const char* name, const Model& model, const char* given = "{}") {
-  const Method& method = *find_method(name);
-  MethodContext context;
-  MethodReport report;
-  return method.apply(model, resolve_params(method, Json::parse(given, "")), context, report);
-}
-
-// Exactly codes times scale: what the quantized model computes with.
-TEST(Dequantize, ValuesAreCodesTimesScale) {
-  Model original = tiny_bert();
-  complete_model(original);
-  const Model small = run("quantize", original), back = run("dequantize", small);
-  EXPECT_FALSE(back.config.contains("quantization_config"));
-  ASSERT_EQ(back.tensors.size(), original.tensors.size());
-  for (const auto& [name, tensor] : original.tensors) {
-    const Tensor& expanded = back.tensors.at(name);
-    EXPECT_EQ(expanded.type, DType::kF32);
-    EXPECT_EQ(expanded.shape, tensor.shape);
-    const auto values = read_floats(expanded, name), codes = read_floats(small.tensors.at(name), name);
-    if (tensor.shape.size() != 2) {
-      EXPECT_EQ(values, read_floats(tensor, name)) << name;
+// Every expanded element is exactly code * scale, one FP32 product.
+TEST(Dequantize, ValuesAreCodesTimesScales) {
+  const Model quantized = apply_method("quantize", tiny_classifier()).model;
+  const Applied applied = apply_method("dequantize", quantized);
+  int64_t expanded = 0;
+  for (const auto& [name, tensor] : quantized.tensors) {
+    if (name.ends_with("_scale")) {
+      EXPECT_EQ(applied.model.tensors.find(name), nullptr) << name;
       continue;
     }
-    const auto scales = read_floats(small.tensors.at(name + "_scale"), name);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      ASSERT_EQ(values[i], codes[i] * scales[i / static_cast<std::size_t>(tensor.shape[1])]) << name;
-  }
-  // Quantized once more, the codes are the same.
-  const Model again = run("quantize", back);
-  for (const auto& [name, tensor] : small.tensors) {
-    if (tensor.type != DType::kI8) continue;
-    EXPECT_EQ(read_floats(again.tensors.at(name), name), read_floats(tensor, name)) << name;
-  }
-}
-
-TEST(Dequantize, HalvesBecomeFloats) {
-  Model original = tiny_bert();
-  complete_model(original);
-  const Model half = run("quantize", original, R"({"scheme":"fp16"})"), back = run("dequantize", half);
-  for (const auto& [name, tensor] : back.tensors) {
-    EXPECT_EQ(tensor.type, DType::kF32);
-    EXPECT_EQ(read_floats(tensor, name), read_floats(half.tensors.at(name), name));
-  }
-  EXPECT_EQ(back.config.find("torch_dtype")->as_string(""), "float32");
-}
-
-TEST(Dequantize, SchemesOfOthersAreRefusedByName) {
-  for (const char* scheme : {"gptq", "awq", "bitsandbytes"}) {
-    Model model = tiny_bert();
-    complete_model(model);
-    model.config.set("quantization_config", Json::object({{"quant_method", scheme}}));
-    try {
-      (void)run("dequantize", model);
-      ADD_FAILURE() << scheme;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
-      EXPECT_NE(std::string(error.what()).find(scheme), std::string::npos) << error.what();
+    const Tensor& result = applied.model.tensors.at(name);
+    EXPECT_EQ(result.type, DType::kF32) << name;
+    EXPECT_EQ(result.shape, tensor.shape) << name;
+    const std::vector<float> values = read_floats(result, name), codes = read_floats(tensor, name);
+    if (tensor.type != DType::kI8) {
+      EXPECT_EQ(values, codes) << name;
+      continue;
+    }
+    ++expanded;
+    const std::vector<float> scales = read_floats(quantized.tensors.at(name + "_scale"), name);
+    const auto columns = static_cast<std::size_t>(tensor.shape[1]);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(std::bit_cast<uint32_t>(values[i]), std::bit_cast<uint32_t>(codes[i] * scales[i / columns]))
+          << name << " element " << i;
     }
   }
+  EXPECT_EQ(expanded, 15);  // two layers of six products, three embedding tables
+  EXPECT_EQ(*applied.report.details.find("expanded_tensors"), Json(expanded));
+  EXPECT_FALSE(applied.model.config.contains("quantization_config"));
+}
+
+// The quantized model's own weights (model/linear.h) are the expanded ones: it computes with the same values.
+TEST(Dequantize, AgreesWithTheWeightsThatTheRuntimeReads) {
+  const Model quantized = apply_method("quantize", tiny_classifier()).model;
+  const Model expanded = apply_method("dequantize", quantized).model;
+  const auto& spec = std::get<AttentionSpec>(quantized.description.blocks[0].part).query;
+  EXPECT_EQ(dense_weight(resolve_linear(quantized, spec)), dense_weight(resolve_linear(expanded, spec)));
+}
+
+// Codes are found again from the expanded values: quantizing once more changes no code, and a scale by the
+// rounding of max / 127 only.
+TEST(Dequantize, QuantizingAgainGivesTheSameCodes) {
+  const Model once = apply_method("quantize", tiny_classifier()).model;
+  const Model twice = apply_method("quantize", apply_method("dequantize", once).model).model;
+  for (const auto& [name, tensor] : once.tensors) {
+    if (tensor.type != DType::kI8) continue;
+    EXPECT_EQ(read_floats(tensor, name), read_floats(twice.tensors.at(name), name)) << name;
+  }
+}
+
+TEST(Dequantize, CastsBackAndNamesFloat32) {
+  for (const char* scheme : {"bf16", "fp16"}) {
+    Model source = tiny_classifier();
+    source.config.set("torch_dtype", "float32");
+    const Model half = apply_method("quantize", source, Json::object({{"scheme", scheme}})).model;
+    const Model full = apply_method("dequantize", half).model;
+    EXPECT_EQ(*full.config.find("torch_dtype"), Json("float32"));
+    for (const auto& [name, tensor] : half.tensors) {
+      EXPECT_EQ(full.tensors.at(name).type, DType::kF32) << name;
+      EXPECT_EQ(read_floats(full.tensors.at(name), name), read_floats(tensor, name)) << name;
+    }
+  }
+}
+
+TEST(Dequantize, LeavesTensorsThatAreNoNumbersOfTheModelAlone) {
+  Model model = tiny_classifier();
+  const std::byte ids[16] = {};
+  model.tensors.set("embeddings.position_ids",
+                    Tensor::from_bytes(DType::kI64, {1, 2}, {std::begin(ids), std::end(ids)}));
+  EXPECT_EQ(apply_method("dequantize", model).model.tensors.at("embeddings.position_ids").type, DType::kI64);
+}
+
+TEST(Dequantize, RefusesFormsItDoesNotKnowByName) {
+  Model gptq = tiny_classifier();
+  gptq.config.set("quantization_config", Json::object({{"quant_method", "gptq"}}));
+  Error error = error_of([&] { (void)apply_method("dequantize", gptq); });
+  EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+  EXPECT_TRUE(says(error, "gptq")) << error.what();
+
+  Model packed = tiny_classifier();
+  packed.tensors.set("encoder.layer.0.output.dense.weight_packed", Tensor::from_floats({1}, {{0.0f}}));
+  error = error_of([&] { (void)apply_method("dequantize", packed); });
+  EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+  EXPECT_TRUE(says(error, "encoder.layer.0.output.dense.weight_packed")) << error.what();
+
+  Model grouped = apply_method("quantize", tiny_classifier()).model;
+  const std::string name = "encoder.layer.1.output.dense.weight_scale";
+  grouped.tensors.set(name, Tensor::from_floats({8, 2}, std::vector<float>(16, 0.1f)));
+  error = error_of([&] { (void)apply_method("dequantize", grouped); });
+  EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+  EXPECT_TRUE(says(error, "encoder.layer.1.output.dense.weight")) << error.what();
+
+  // An affine weight would come out wrong if its zero point were dropped.
+  Model affine = apply_method("quantize", tiny_classifier()).model;
+  const std::string table = "embeddings.word_embeddings.weight_zero_point";
+  affine.tensors.set(table, Tensor::from_floats({16, 1}, std::vector<float>(16, 3.0f)));
+  error = error_of([&] { (void)apply_method("dequantize", affine); });
+  EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+  EXPECT_TRUE(says(error, table)) << error.what();
 }
 
 }  // namespace

@@ -4,95 +4,122 @@
 
 #include <set>
 
-#include "base/error.h"
 #include "compress/params.h"
+#include "tests/compress/tiny_model.h"
 
 namespace penjing {
 namespace {
 
-struct Params {
-  std::string kind = "fast", label = "x";
-  bool deep = false;
-  int64_t rounds = 3;
-  double share = 0.5;
-  std::vector<std::string> skip = {"pooler.*"};
-  template <class Visitor>
-  void visit(Visitor& v) {
-    v.choice("kind", kind, {"fast", "slow"}, "how");
-    v.text("label", label, "what");
-    v.flag("deep", deep, "whether");
-    v.integer("rounds", rounds, 1, 10, "how often");
-    v.number("share", share, 0, 1, "how much");
-    v.list("skip", skip, "which not");
-  }
-};
-
-const Method kMethod = {"toy", "toy", "a toy", "a toy", Needs::kNothing, list_params<Params>, nullptr};
-
-std::string error_of(const char* given) {
-  try {
-    (void)resolve_params(kMethod, Json::parse(given, ""));
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput) << given;
-    return error.what();
-  }
-  return "";
-}
-
-TEST(Method, ParametersAreResolved) {
-  EXPECT_EQ(resolve_params(kMethod, Json()).dump(),
-            R"({"kind":"fast","label":"x","deep":false,"rounds":3,"share":0.5,"skip":["pooler.*"]})");
-  const Params params = read_params<Params>(
-      resolve_params(kMethod, Json::parse(R"({"share":1,"rounds":10,"skip":[],"kind":"slow"})", "")));
-  EXPECT_EQ(params.share, 1.0);
-  EXPECT_EQ(params.rounds, 10);
-  EXPECT_TRUE(params.skip.empty());
-  EXPECT_EQ(params.kind, "slow");
-}
-
-TEST(Method, WrongValuesAreNamed) {
-  for (const char* given :
-       {R"({"kind":"medium"})", R"({"kind":1})", R"({"label":null})", R"({"deep":"yes"})", R"({"deep":1})",
-        R"({"rounds":0})", R"({"rounds":11})", R"({"rounds":2.5})", R"({"share":-0.1})", R"({"share":1.1})",
-        R"({"share":"0.5"})", R"({"skip":"a"})", R"({"skip":[1]})"}) {
-    const std::string message = error_of(given);
-    const std::string key = Json::parse(given, "").as_object("")[0].first;
-    EXPECT_NE(message.find("toy: " + key), std::string::npos) << given << ": " << message;
-  }
-  EXPECT_NE(error_of(R"({"kind":"medium"})").find("fast | slow"), std::string::npos);
-  EXPECT_NE(error_of(R"({"round":3})").find("did you mean \"rounds\""), std::string::npos);
-}
-
-TEST(Method, Registry) {
+TEST(MethodRegistry, EveryMethodIsFoundByItsNameOnce) {
+  ASSERT_GE(all_methods().size(), 2u);
   std::set<std::string> names;
   for (const Method* method : all_methods()) {
     EXPECT_TRUE(names.insert(method->name).second) << method->name;
     EXPECT_EQ(find_method(method->name), method);
-    EXPECT_GT(std::string(method->help).size(), 80u) << method->name;
-    for (const ParamInfo& info : method->params()) {
-      EXPECT_FALSE(info.help.empty()) << method->name << " " << info.name;
-      // Defaults are values the method takes.
-      (void)resolve_params(*method, Json::object({{info.name, info.default_value}}));
-    }
+    EXPECT_FALSE(std::string(method->verb).empty()) << method->name;
+    EXPECT_FALSE(std::string(method->summary).empty()) << method->name;
+    EXPECT_NE(std::string(method->help).find("Examples:\n  penjing " + std::string(method->verb)),
+              std::string::npos)
+        << method->name << ": the help shows an example";
   }
-  EXPECT_EQ(find_method("Quantize"), nullptr);
+  EXPECT_EQ(find_method("quantise"), nullptr);
+  EXPECT_EQ(find_method(""), nullptr);
 }
 
-TEST(Method, Patterns) {
-  const std::string name = "encoder.layer.10.attention.self.query";
-  for (const char* pattern :
-       {"*", "**", "encoder.*", "*query", "*.10.*", "encoder.layer.??.attention.self.query", "e*l*1*q*y",
-        "encoder.layer.10.attention.self.query", "*encoder*query*"}) {
-    EXPECT_TRUE(matches_pattern(pattern, name)) << pattern;
+// What a method declares about its parameters must hold: the defaults are themselves accepted.
+TEST(MethodRegistry, DefaultsResolveToThemselves) {
+  for (const Method* method : all_methods()) {
+    const Json resolved = resolve_params(*method, Json::object());
+    EXPECT_EQ(resolved, resolve_params(*method, resolved)) << method->name;
+    EXPECT_EQ(resolved, resolve_params(*method, nullptr)) << method->name;
+    for (const ParamInfo& info : method->params()) {
+      EXPECT_FALSE(info.help.empty()) << method->name << "." << info.name;
+      ASSERT_NE(resolved.find(info.name), nullptr) << method->name << "." << info.name;
+      EXPECT_EQ(*resolved.find(info.name), info.default_value) << method->name << "." << info.name;
+    }
   }
-  for (const char* pattern : {"", "encoder", "query", "encoder.layer.?.*", "*.11.*", "*querys", "?",
-                              "Encoder.*", "encoder.layer.10.attention.self.query?"}) {
-    EXPECT_FALSE(matches_pattern(pattern, name)) << pattern;
+}
+
+// One parameter of each type.
+struct EveryType {
+  bool keep = true;
+  int64_t rank = 8;
+  double sparsity = 0.5;
+  std::string prefix = "x", pattern = "2:4";
+  std::vector<std::string> exclude = {"a", "b"};
+
+  template <class Visitor>
+  void visit(Visitor& v) {
+    v.flag("keep", keep, "a flag");
+    v.integer("rank", rank, 1, 64, "an integer");
+    v.number("sparsity", sparsity, 0, 0.9, "a number");
+    v.text("prefix", prefix, "a text");
+    v.choice("pattern", pattern, {"2:4", "4x1"}, "a choice");
+    v.list("exclude", exclude, "a list");
   }
-  EXPECT_TRUE(matches_pattern("", ""));
-  EXPECT_TRUE(matches_pattern("*", ""));
-  // Not exponential.
-  EXPECT_FALSE(matches_pattern(std::string(200, '*') + "b", std::string(20000, 'a')));
+};
+
+const Method kEveryType = {"every_type", "toy", "", "", Needs::kNothing, list_params<EveryType>, nullptr};
+
+TEST(ResolveParams, KeepsWhatIsGivenAndFillsTheRest) {
+  const Json given = Json::object({{"rank", 3}, {"exclude", string_list({"head"})}, {"keep", false}});
+  const auto params = read_params<EveryType>(resolve_params(kEveryType, given));
+  EXPECT_FALSE(params.keep);
+  EXPECT_EQ(params.rank, 3);
+  EXPECT_EQ(params.sparsity, 0.5);
+  EXPECT_EQ(params.prefix, "x");
+  EXPECT_EQ(params.pattern, "2:4");
+  EXPECT_EQ(params.exclude, std::vector<std::string>{"head"});
+}
+
+TEST(ResolveParams, AnIntegerIsANumberAndRangesIncludeTheirEnds) {
+  EXPECT_EQ(read_params<EveryType>(resolve_params(kEveryType, Json::object({{"sparsity", 0}}))).sparsity, 0);
+  EXPECT_EQ(read_params<EveryType>(resolve_params(kEveryType, Json::object({{"sparsity", 0.9}}))).sparsity,
+            0.9);
+  for (const int rank : {1, 64}) {
+    EXPECT_EQ(read_params<EveryType>(resolve_params(kEveryType, Json::object({{"rank", rank}}))).rank, rank);
+  }
+}
+
+TEST(ResolveParams, RefusesWrongTypesRangesAndChoicesByName) {
+  const std::pair<const char*, Json> cases[] = {
+      {"keep", 1},         {"keep", "true"},   {"keep", nullptr},    {"rank", 0},
+      {"rank", 65},        {"rank", 1.5},      {"rank", "8"},        {"rank", Json(int64_t{1} << 62)},
+      {"sparsity", -0.01}, {"sparsity", 0.91}, {"sparsity", "half"}, {"prefix", 1},
+      {"pattern", "2:8"},  {"pattern", 2},     {"exclude", "a"},     {"exclude", Json(Json::Array{Json(1)})},
+  };
+  for (const auto& [name, value] : cases) {
+    const Error error = error_of([&] { (void)resolve_params(kEveryType, Json::object({{name, value}})); });
+    EXPECT_EQ(error.kind(), ErrorKind::kInput) << name << " = " << value.dump();
+    EXPECT_TRUE(says(error, std::string("every_type: ") + name + ": wanted")) << error.what();
+    EXPECT_TRUE(says(error, "found " + value.dump())) << error.what();
+  }
+  EXPECT_TRUE(says(error_of([] {
+                     (void)resolve_params(kEveryType, Json::object({{"pattern", "3"}}));
+                   }),
+                   "2:4 | 4x1"));
+  EXPECT_TRUE(says(error_of([] {
+                     (void)resolve_params(kEveryType, Json::object({{"rank", 65}}));
+                   }),
+                   "[1, 64]"));
+}
+
+TEST(ResolveParams, AnUnknownKeyNamesTheNearest) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"sparcity", "sparsity"}, {"excludes", "exclude"}, {"rnak", "rank"}, {"Keep", "keep"}};
+  for (const auto& [wrong, wanted] : cases) {
+    const Error error = error_of([&] { (void)resolve_params(kEveryType, Json::object({{wrong, 1}})); });
+    EXPECT_EQ(error.kind(), ErrorKind::kInput);
+    EXPECT_TRUE(says(error, fmt::format("\"{}\"", wrong))) << error.what();
+    EXPECT_TRUE(says(error, fmt::format("did you mean \"{}\"", wanted))) << error.what();
+  }
+}
+
+TEST(ResolveParams, RefusesWhatIsNoObject) {
+  for (const Json& given : {Json(3), Json("w8a8"), Json::array()}) {
+    EXPECT_TRUE(says(error_of([&] { (void)resolve_params(kEveryType, given); }), "every_type"))
+        << given.dump();
+  }
 }
 
 }  // namespace

@@ -1,75 +1,166 @@
 #include "compress/provenance.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
 
 #include "base/hash.h"
+#include "base/version.h"
 #include "io/model_folder.h"
-#include "io/safetensors.h"
-#include "tests/io/safetensors_file.h"
-#include "tests/model/tiny_bert.h"
+#include "tests/compress/tiny_model.h"
 
 namespace penjing {
 namespace {
 
-Model write_and_read(const TestFolder& folder, const std::string& card) {
-  const Model model = tiny_bert();
-  std::filesystem::create_directories(folder / "tiny");
-  write_safetensors(folder / "tiny/model.safetensors", model.tensors);
-  write_bytes(folder / "tiny/config.json", model.config.dump());
-  if (!card.empty()) write_bytes(folder / "tiny/README.md", card);
-  return read_model(folder / "tiny");
-}
-
-std::string content_of(const std::vector<SideFile>& files, const std::string& path) {
-  for (const SideFile& file : files) {
-    if (file.path == path) return file.content;
+class Provenance : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "penjing_provenance_XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
   }
-  return "";
-}
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  std::filesystem::path root_;
+};
 
 const StepRecord kStep = {"quantize", Json::object({{"scheme", "w8a8"}}), Json::object({{"layers", 12}})};
 
-TEST(Provenance, RecordsInputsAndSteps) {
-  const TestFolder folder("provenance");
-  const Model model = write_and_read(folder, "");
-  const auto files = describe_provenance(model, kStep, 1000, 250, Json::object({{"cosine_mean", 0.99}}));
-  const Json record = Json::parse(content_of(files, "compression.json"), "");
-  const Json& input = record.find("inputs")->as_array("").at(0);
-  EXPECT_EQ(input.find("file")->as_string(""), "model.safetensors");
-  EXPECT_EQ(input.find("sha256")->as_string(""), sha256_file(folder / "tiny/model.safetensors"));
-  EXPECT_EQ(record.find("bytes_before")->as_int(""), 1000);
-  EXPECT_EQ(record.find("bytes_after")->as_int(""), 250);
-  EXPECT_EQ(record.find("agreement")->find("cosine_mean")->as_double(""), 0.99);
-  EXPECT_FALSE(record.find("penjing")->as_string("").empty());
-
-  // A second step, on what the first wrote.
-  write_bytes(folder / "tiny/compression.json", content_of(files, "compression.json"));
-  const Model again = read_model(folder / "tiny");
-  const auto more =
-      describe_provenance(again, {"dequantize", Json::object(), Json::object()}, 250, 1000, Json());
-  const Json later = Json::parse(content_of(more, "compression.json"), "");
-  const auto& steps = later.find("steps")->as_array("");
-  ASSERT_EQ(steps.size(), 2u);
-  EXPECT_EQ(steps[0].find("params")->dump(), R"({"scheme":"w8a8"})");
-  EXPECT_EQ(steps[1].find("method")->as_string(""), "dequantize");
+std::string file_of(const std::vector<SideFile>& files, const std::string& path) {
+  for (const SideFile& file : files) {
+    if (file.path == path) return file.content;
+  }
+  return "no file " + path;
 }
 
-TEST(Provenance, TheCardKeepsWhatItsAuthorWrote) {
-  const TestFolder folder("provenance-card");
-  const Model model = write_and_read(
-      folder,
-      "---\nlicense: mit\nbase_model: someone/else\ntags:\n- mine\n---\n\n# Tiny\n\nText with --- in it.\n");
-  const std::string card = content_of(describe_provenance(model, kStep, 2, 1, Json()), "README.md");
-  EXPECT_TRUE(card.starts_with("---\nlicense: mit\nbase_model: someone/else\ntags:\n- mine\n")) << card;
-  EXPECT_EQ(card.find("base_model:", card.find("base_model:") + 1), std::string::npos);
-  EXPECT_NE(card.find("base_model_relation: quantized\n"), std::string::npos);
-  EXPECT_NE(card.find("library_name: penjing\n"), std::string::npos);
-  EXPECT_TRUE(card.ends_with("# Tiny\n\nText with --- in it.\n")) << card;
+Json record_of(const std::vector<SideFile>& files) {
+  return Json::parse(file_of(files, "compression.json"), "compression.json");
+}
 
-  const Model plain = write_and_read(folder, "# No head\n");
-  const std::string other = content_of(describe_provenance(plain, kStep, 2, 1, Json()), "README.md");
-  EXPECT_NE(other.find("base_model: tiny\n"), std::string::npos) << other;
-  EXPECT_TRUE(other.ends_with("# No head\n"));
+std::string card_of(const std::string& old_card) {
+  Model model = tiny_classifier();
+  if (!old_card.empty()) model.side_files.push_back({"README.md", old_card});
+  return file_of(describe_provenance(model, kStep, 1, 1, nullptr), "README.md");
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+TEST_F(Provenance, RecordsInputsStepSizesAndVersion) {
+  write_model(tiny_classifier(), root_ / "source");
+  const Model source = read_model(root_ / "source");
+  const Json agreement = Json::object({{"cosine_mean", 0.999}});
+  const Json record = record_of(describe_provenance(source, kStep, 4000, 1000, agreement));
+  EXPECT_EQ(*record.find("penjing"), Json(version()));
+  EXPECT_EQ(*record.find("bytes_before"), Json(4000));
+  EXPECT_EQ(*record.find("bytes_after"), Json(1000));
+  EXPECT_EQ(*record.find("agreement"), agreement);
+  const auto& inputs = record.find("inputs")->as_array("inputs");
+  ASSERT_EQ(inputs.size(), 1u);
+  EXPECT_EQ(*inputs[0].find("file"), Json("model.safetensors"));
+  EXPECT_EQ(*inputs[0].find("sha256"), Json(sha256_file(root_ / "source" / "model.safetensors")));
+  const auto& steps = record.find("steps")->as_array("steps");
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0],
+            Json::object({{"method", "quantize"}, {"params", kStep.params}, {"details", kStep.details}}));
+}
+
+// Three steps, each written to disk and read again: the list grows, in order.
+TEST_F(Provenance, KeepsEarlierSteps) {
+  write_model(tiny_classifier(), root_ / "0");
+  const char* const methods[] = {"prune", "quantize", "dequantize"};
+  for (int i = 0; i < 3; ++i) {
+    const Model source = read_model(root_ / std::to_string(i));
+    const StepRecord step = {methods[i], Json::object({{"number", i}}), Json::object()};
+    write_model(source, root_ / std::to_string(i + 1), describe_provenance(source, step, 2, 1, nullptr));
+  }
+  std::ifstream file(root_ / "3" / "compression.json");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const Json record = Json::parse(text, "compression.json");
+  const auto& steps = record.find("steps")->as_array("steps");
+  ASSERT_EQ(steps.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(*steps[i].find("method"), Json(methods[i]));
+    EXPECT_EQ(*steps[i].find("params")->find("number"), Json(static_cast<int>(i)));
+  }
+  std::ifstream card_file(root_ / "3" / "README.md");
+  const std::string card((std::istreambuf_iterator<char>(card_file)), {});
+  EXPECT_EQ(count(card, "library_name:"), 1u);
+  EXPECT_EQ(count(card, "> Compressed with Penjing"), 3u);
+}
+
+TEST_F(Provenance, ABrokenRecordOfAnEarlierStepIsNamed) {
+  write_model(tiny_classifier(), root_ / "source");
+  std::ofstream(root_ / "source" / "compression.json") << "{\"steps\": [";
+  const Model source = read_model(root_ / "source");
+  const Error error = error_of([&] { (void)describe_provenance(source, kStep, 1, 1, nullptr); });
+  EXPECT_EQ(error.kind(), ErrorKind::kFormat);
+  EXPECT_TRUE(says(error, "compression.json")) << error.what();
+}
+
+TEST_F(Provenance, AModelMadeInMemoryHasNoInputs) {
+  const Json record = record_of(describe_provenance(tiny_classifier(), kStep, 1, 1, nullptr));
+  EXPECT_EQ(*record.find("inputs"), Json::array());
+  EXPECT_EQ(record.find("steps")->as_array("steps").size(), 1u);
+}
+
+TEST(ModelCard, NewHead) {
+  const std::string card = card_of("");
+  EXPECT_TRUE(
+      card.starts_with("---\nbase_model: unknown\nbase_model_relation: quantized\n"
+                       "library_name: penjing\ntags:\n- penjing\n- quantize\n---\n\n> Compressed"))
+      << card;
+  EXPECT_NE(card.find(R"(`quantize` with `{"scheme":"w8a8"}`)"), std::string::npos) << card;
+}
+
+TEST(ModelCard, MergesWithAnExistingHead) {
+  const std::string card = card_of(
+      "---\nlanguage: en\nlibrary_name: sentence-transformers\ntags:\n- mteb\n---\n# Title\n\nBody.\n");
+  EXPECT_TRUE(
+      card.starts_with("---\nlanguage: en\nlibrary_name: sentence-transformers\ntags:\n- mteb\n"
+                       "base_model: unknown\nbase_model_relation: quantized\n---\n"))
+      << card;
+  EXPECT_TRUE(card.ends_with("\n\n# Title\n\nBody.\n")) << card;
+  EXPECT_EQ(count(card, "library_name:"), 1u);
+  EXPECT_EQ(count(card, "tags:"), 1u);
+  EXPECT_EQ(count(card, "\n---\n"), 1u);
+}
+
+TEST(ModelCard, HeadsOfOddForms) {
+  EXPECT_TRUE(card_of("# No head\n").ends_with("\n\n# No head\n"));
+  EXPECT_EQ(count("\n" + card_of("# No head\n"), "\n---\n"), 2u);
+  // An empty head, a head that ends the file, a head never closed (then it is text).
+  EXPECT_EQ(count("\n" + card_of("---\n---\nBody\n"), "\n---\n"), 2u);
+  EXPECT_EQ(count("\n" + card_of("---\n---\n"), "\n---\n"), 2u);
+  const std::string no_body = card_of("---\nlicense: mit\n---");
+  EXPECT_TRUE(no_body.starts_with("---\nlicense: mit\nbase_model:")) << no_body;
+  EXPECT_EQ(count("\n" + no_body, "\n---\n"), 2u);
+  EXPECT_TRUE(card_of("---\nnever closed\n").ends_with("---\nnever closed\n"));
+}
+
+// A folder's name is data: it must not add keys to the head.
+TEST(ModelCard, AFolderNameIsQuoted) {
+  Model model = tiny_classifier();
+  model.tensors = TensorMap();
+  const std::pair<const char*, const char*> cases[] = {
+      {"all-MiniLM-L6-v2", "base_model: all-MiniLM-L6-v2\n"},
+      {"a: b", "base_model: \"a: b\"\n"},
+      {"x\nlicense: mit", "base_model: \"x\\nlicense: mit\"\n"},
+      {"- #\"", "base_model: \"- #\\\"\"\n"},
+  };
+  const std::filesystem::path root = std::filesystem::temp_directory_path() / "penjing_card_names";
+  for (const auto& [name, line] : cases) {
+    write_model(tiny_classifier(), root / name);
+    const Model source = read_model(root / name);
+    const std::string card = file_of(describe_provenance(source, kStep, 1, 1, nullptr), "README.md");
+    EXPECT_NE(card.find(line), std::string::npos) << card;
+    EXPECT_FALSE(card.find("\nlicense:") != std::string::npos) << card;
+  }
+  std::filesystem::remove_all(root);
 }
 
 }  // namespace
