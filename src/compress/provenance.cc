@@ -1,6 +1,7 @@
 #include "compress/provenance.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -19,23 +20,32 @@ const SideFile* find_side_file(const Model& model, const std::string& path) {
   return nullptr;
 }
 
+// A YAML scalar: plain where no reader could take it for anything else, else quoted as JSON, which is YAML.
+std::string yaml_text(const std::string& text) {
+  const bool plain = std::isalpha(static_cast<unsigned char>(text[0])) != 0 &&
+                     std::all_of(text.begin(), text.end(), [](unsigned char c) {
+                       return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+                     });
+  return plain ? text : Json(text).dump();
+}
+
 // The YAML head of a model card, with our keys added where the author has not set them.
 std::string card_text(const Model& source, const StepRecord& step) {
   const SideFile* old = find_side_file(source, "README.md");
-  std::string head, body;
-  if (old != nullptr && old->content.starts_with("---\n")) {
-    const auto end = old->content.find("\n---\n", 3);
+  std::string head, body = old == nullptr ? "" : old->content;
+  if (body.starts_with("---\n")) {
+    auto end = body.find("\n---\n", 3);
+    if (end == std::string::npos && body.ends_with("\n---")) end = body.size() - 4;
     if (end != std::string::npos) {
-      head = old->content.substr(4, end - 3);
-      body = old->content.substr(end + 5);
+      head = body.substr(4, end - 3);
+      body.erase(0, std::min(end + 5, body.size()));
     }
   }
-  if (old != nullptr && body.empty() && head.empty()) body = old->content;
   const auto has_key = [&](const std::string& key) {
     return head.starts_with(key + ":") || head.find("\n" + key + ":") != std::string::npos;
   };
   const std::string name = source.folder.filename().string();
-  if (!has_key("base_model")) head += "base_model: " + (name.empty() ? "unknown" : name) + "\n";
+  if (!has_key("base_model")) head += "base_model: " + yaml_text(name.empty() ? "unknown" : name) + "\n";
   if (!has_key("base_model_relation")) head += "base_model_relation: quantized\n";
   if (!has_key("library_name")) head += "library_name: penjing\n";
   if (!has_key("tags")) head += "tags:\n- penjing\n- " + step.method + "\n";

@@ -81,11 +81,14 @@ TEST(Dequantize, LeavesTensorsThatAreNoNumbersOfTheModelAlone) {
 }
 
 TEST(Dequantize, RefusesFormsItDoesNotKnowByName) {
-  Model gptq = tiny_classifier();
-  gptq.config.set("quantization_config", Json::object({{"quant_method", "gptq"}}));
-  Error error = error_of([&] { (void)apply_method("dequantize", gptq); });
-  EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
-  EXPECT_TRUE(says(error, "gptq")) << error.what();
+  Error error(ErrorKind::kInternal, "");
+  for (const char* scheme : {"gptq", "awq", "bitsandbytes"}) {
+    Model model = tiny_classifier();
+    model.config.set("quantization_config", Json::object({{"quant_method", scheme}}));
+    error = error_of([&] { (void)apply_method("dequantize", model); });
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_TRUE(says(error, scheme)) << error.what();
+  }
 
   Model packed = tiny_classifier();
   packed.tensors.set("encoder.layer.0.output.dense.weight_packed", Tensor::from_floats({1}, {{0.0f}}));

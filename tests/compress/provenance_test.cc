@@ -1,29 +1,15 @@
 #include "compress/provenance.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <fstream>
 
 #include "base/hash.h"
 #include "base/version.h"
 #include "io/model_folder.h"
 #include "tests/compress/tiny_model.h"
+#include "tests/io/safetensors_file.h"
 
 namespace penjing {
 namespace {
-
-class Provenance : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "penjing_provenance_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
-  std::filesystem::path root_;
-};
 
 const StepRecord kStep = {"quantize", Json::object({{"scheme", "w8a8"}}), Json::object({{"layers", 12}})};
 
@@ -50,9 +36,10 @@ std::size_t count(const std::string& text, const std::string& part) {
   return found;
 }
 
-TEST_F(Provenance, RecordsInputsStepSizesAndVersion) {
-  write_model(tiny_classifier(), root_ / "source");
-  const Model source = read_model(root_ / "source");
+TEST(Provenance, RecordsInputsStepSizesAndVersion) {
+  const TestFolder root("provenance");
+  write_model(tiny_classifier(), root / "source");
+  const Model source = read_model(root / "source");
   const Json agreement = Json::object({{"cosine_mean", 0.999}});
   const Json record = record_of(describe_provenance(source, kStep, 4000, 1000, agreement));
   EXPECT_EQ(*record.find("penjing"), Json(version()));
@@ -62,7 +49,7 @@ TEST_F(Provenance, RecordsInputsStepSizesAndVersion) {
   const auto& inputs = record.find("inputs")->as_array("inputs");
   ASSERT_EQ(inputs.size(), 1u);
   EXPECT_EQ(*inputs[0].find("file"), Json("model.safetensors"));
-  EXPECT_EQ(*inputs[0].find("sha256"), Json(sha256_file(root_ / "source" / "model.safetensors")));
+  EXPECT_EQ(*inputs[0].find("sha256"), Json(sha256_file(root / "source/model.safetensors")));
   const auto& steps = record.find("steps")->as_array("steps");
   ASSERT_EQ(steps.size(), 1u);
   EXPECT_EQ(steps[0],
@@ -70,39 +57,38 @@ TEST_F(Provenance, RecordsInputsStepSizesAndVersion) {
 }
 
 // Three steps, each written to disk and read again: the list grows, in order.
-TEST_F(Provenance, KeepsEarlierSteps) {
-  write_model(tiny_classifier(), root_ / "0");
+TEST(Provenance, KeepsEarlierSteps) {
+  const TestFolder root("provenance");
+  write_model(tiny_classifier(), root / "0");
   const char* const methods[] = {"prune", "quantize", "dequantize"};
   for (int i = 0; i < 3; ++i) {
-    const Model source = read_model(root_ / std::to_string(i));
+    const Model source = read_model(root / std::to_string(i));
     const StepRecord step = {methods[i], Json::object({{"number", i}}), Json::object()};
-    write_model(source, root_ / std::to_string(i + 1), describe_provenance(source, step, 2, 1, nullptr));
+    write_model(source, root / std::to_string(i + 1), describe_provenance(source, step, 2, 1, nullptr));
   }
-  std::ifstream file(root_ / "3" / "compression.json");
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const Json record = Json::parse(text, "compression.json");
+  const Json record = Json::parse(read_bytes(root / "3/compression.json"), "compression.json");
   const auto& steps = record.find("steps")->as_array("steps");
   ASSERT_EQ(steps.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(*steps[i].find("method"), Json(methods[i]));
     EXPECT_EQ(*steps[i].find("params")->find("number"), Json(static_cast<int>(i)));
   }
-  std::ifstream card_file(root_ / "3" / "README.md");
-  const std::string card((std::istreambuf_iterator<char>(card_file)), {});
+  const std::string card = read_bytes(root / "3/README.md");
   EXPECT_EQ(count(card, "library_name:"), 1u);
   EXPECT_EQ(count(card, "> Compressed with Penjing"), 3u);
 }
 
-TEST_F(Provenance, ABrokenRecordOfAnEarlierStepIsNamed) {
-  write_model(tiny_classifier(), root_ / "source");
-  std::ofstream(root_ / "source" / "compression.json") << "{\"steps\": [";
-  const Model source = read_model(root_ / "source");
+TEST(Provenance, ABrokenRecordOfAnEarlierStepIsNamed) {
+  const TestFolder root("provenance");
+  write_model(tiny_classifier(), root / "source");
+  write_bytes(root / "source/compression.json", "{\"steps\": [");
+  const Model source = read_model(root / "source");
   const Error error = error_of([&] { (void)describe_provenance(source, kStep, 1, 1, nullptr); });
   EXPECT_EQ(error.kind(), ErrorKind::kFormat);
   EXPECT_TRUE(says(error, "compression.json")) << error.what();
 }
 
-TEST_F(Provenance, AModelMadeInMemoryHasNoInputs) {
+TEST(Provenance, AModelMadeInMemoryHasNoInputs) {
   const Json record = record_of(describe_provenance(tiny_classifier(), kStep, 1, 1, nullptr));
   EXPECT_EQ(*record.find("inputs"), Json::array());
   EXPECT_EQ(record.find("steps")->as_array("steps").size(), 1u);
@@ -130,6 +116,13 @@ TEST(ModelCard, MergesWithAnExistingHead) {
   EXPECT_EQ(count(card, "\n---\n"), 1u);
 }
 
+TEST(ModelCard, KeepsTheBaseModelOfItsAuthor) {
+  const std::string card = card_of("---\nbase_model: someone/else\n---\n\n# Tiny\n\nText with --- in it.\n");
+  EXPECT_TRUE(card.starts_with("---\nbase_model: someone/else\nbase_model_relation: quantized\n")) << card;
+  EXPECT_EQ(count(card, "base_model:"), 1u);
+  EXPECT_TRUE(card.ends_with("# Tiny\n\nText with --- in it.\n")) << card;
+}
+
 TEST(ModelCard, HeadsOfOddForms) {
   EXPECT_TRUE(card_of("# No head\n").ends_with("\n\n# No head\n"));
   EXPECT_EQ(count("\n" + card_of("# No head\n"), "\n---\n"), 2u);
@@ -144,15 +137,13 @@ TEST(ModelCard, HeadsOfOddForms) {
 
 // A folder's name is data: it must not add keys to the head.
 TEST(ModelCard, AFolderNameIsQuoted) {
-  Model model = tiny_classifier();
-  model.tensors = TensorMap();
   const std::pair<const char*, const char*> cases[] = {
       {"all-MiniLM-L6-v2", "base_model: all-MiniLM-L6-v2\n"},
       {"a: b", "base_model: \"a: b\"\n"},
       {"x\nlicense: mit", "base_model: \"x\\nlicense: mit\"\n"},
       {"- #\"", "base_model: \"- #\\\"\"\n"},
   };
-  const std::filesystem::path root = std::filesystem::temp_directory_path() / "penjing_card_names";
+  const TestFolder root("card-names");
   for (const auto& [name, line] : cases) {
     write_model(tiny_classifier(), root / name);
     const Model source = read_model(root / name);
@@ -160,7 +151,6 @@ TEST(ModelCard, AFolderNameIsQuoted) {
     EXPECT_NE(card.find(line), std::string::npos) << card;
     EXPECT_FALSE(card.find("\nlicense:") != std::string::npos) << card;
   }
-  std::filesystem::remove_all(root);
 }
 
 }  // namespace

@@ -20,7 +20,14 @@ Model apply(const Model& input, const Json&, MethodContext&, MethodReport& repor
   model.tensors = TensorMap();
   int64_t count = 0;
   for (const auto& [name, tensor] : input.tensors) {
-    if (name.ends_with(kScale) || name.ends_with(kZeroPoint)) continue;
+    if (name.ends_with(kZeroPoint)) {
+      for (const float zero : read_floats(tensor, name)) {
+        if (zero != 0)
+          fail(ErrorKind::kUnsupported, "tensor {}: found {}; weights must be symmetric", name, zero);
+      }
+      continue;
+    }
+    if (name.ends_with(kScale)) continue;
     if (name.ends_with(".weight_packed"))
       fail(ErrorKind::kUnsupported, "tensor {}: packed weights are not supported", name);
     const Tensor* scale = name.ends_with(".weight") ? input.tensors.find(name + "_scale") : nullptr;

@@ -51,6 +51,9 @@ Tensor cast(const Tensor& tensor, DType type, const std::string& name) {
       fail(ErrorKind::kFormat, "tensor {}: element {} is {}, beyond fp16's 65504; use bf16", name, i,
            values[i]);
     }
+    if (type == DType::kBF16 && std::isinf(bfloat16_to_float(out[i]))) {
+      fail(ErrorKind::kFormat, "tensor {}: element {} is {}, beyond bf16's 3.3895e38", name, i, values[i]);
+    }
   }
   return Tensor::from_bytes(type, tensor.shape, std::move(bytes));
 }
@@ -141,19 +144,37 @@ Json quantization_config(const Params& params, const std::vector<std::string>& i
                        {"config_groups", groups}});
 }
 
-bool is_excluded(const Params& params, const std::string& name) {
-  return std::any_of(params.exclude.begin(), params.exclude.end(),
-                     [&](const std::string& pattern) { return matches_pattern(pattern, name); });
-}
+// The modules that --exclude names. A pattern that matches none of those asked about is a mistake.
+class Exclusions {
+ public:
+  explicit Exclusions(const std::vector<std::string>& patterns)
+      : patterns_(patterns), used_(patterns.size(), false) {}
+  bool contain(const std::string& name) {
+    bool found = false;
+    for (std::size_t i = 0; i < patterns_.size(); ++i) {
+      if (!matches_pattern(patterns_[i], name)) continue;
+      used_[i] = found = true;
+    }
+    return found;
+  }
+  void refuse_unused() const {
+    for (std::size_t i = 0; i < patterns_.size(); ++i) {
+      if (!used_[i])
+        fail(ErrorKind::kInput, "quantize: exclude pattern \"{}\" matches no module", patterns_[i]);
+    }
+  }
+
+ private:
+  const std::vector<std::string>& patterns_;
+  std::vector<bool> used_;
+};
 
 void quantize_model(Model& model, const Params& params, MethodReport& report) {
   std::vector<std::string> ignored;
   int64_t quantized = 0;
-  std::vector<bool> used(params.exclude.size(), false);
+  Exclusions exclusions(params.exclude);
   for (const std::string& name : encoder_linears(model.description)) {
-    for (std::size_t i = 0; i < used.size(); ++i)
-      used[i] = used[i] || matches_pattern(params.exclude[i], name);
-    if (is_excluded(params, name)) {
+    if (exclusions.contain(name)) {
       ignored.push_back(name);
     } else if (model.tensors.find(name + ".weight") != nullptr &&
                is_float(model.tensors.at(name + ".weight").type)) {
@@ -167,23 +188,19 @@ void quantize_model(Model& model, const Params& params, MethodReport& report) {
   for (const std::string& name : {e.word, e.token_type, e.position.name}) {
     const Tensor* table = name.empty() ? nullptr : model.tensors.find(name + ".weight");
     if (table == nullptr || table->shape.size() != 2) continue;
-    for (std::size_t i = 0; i < used.size(); ++i)
-      used[i] = used[i] || matches_pattern(params.exclude[i], name);
-    if (is_excluded(params, name)) continue;
+    if (exclusions.contain(name)) continue;
     if (params.embeddings == "int8") {
       quantize_rows(model, name);
     } else if (params.embeddings == "fp16") {
       model.tensors.set(name + ".weight", cast(*table, DType::kF16, name + ".weight"));
     }
   }
-  for (std::size_t i = 0; i < used.size(); ++i) {
-    if (!used[i])
-      fail(ErrorKind::kInput, "quantize: exclude pattern \"{}\" matches no module", params.exclude[i]);
-  }
   for (const HeadSpec& head : model.description.heads) {
     if (head.has_dense) ignored.push_back(head.dense.name);
     if (head.has_projection) ignored.push_back(head.projection.name);
   }
+  for (const std::string& name : ignored) (void)exclusions.contain(name);  // a head stays in float anyway
+  exclusions.refuse_unused();
   std::sort(ignored.begin(), ignored.end());
   ignored.erase(std::unique(ignored.begin(), ignored.end()), ignored.end());
   Json note = Json::array();
@@ -203,13 +220,16 @@ void quantize_model(Model& model, const Params& params, MethodReport& report) {
 void cast_model(Model& model, const Params& params, MethodReport& report) {
   const DType type = params.scheme == "bf16" ? DType::kBF16 : DType::kF16;
   TensorMap cast_tensors;
+  Exclusions exclusions(params.exclude);
   int64_t count = 0;
   for (const auto& [name, tensor] : model.tensors) {
     const std::string module = name.substr(0, name.rfind('.'));
-    const bool change = is_float(tensor.type) && !is_excluded(params, module);
+    const bool excluded = exclusions.contain(module);
+    const bool change = is_float(tensor.type) && !excluded;
     cast_tensors.set(name, change ? cast(tensor, type, name) : tensor);
     count += change ? 1 : 0;
   }
+  exclusions.refuse_unused();
   model.tensors = std::move(cast_tensors);
   const char* name = type == DType::kBF16 ? "bfloat16" : "float16";
   model.config.set(model.config.contains("dtype") ? "dtype" : "torch_dtype", name);
