@@ -1,12 +1,14 @@
 # A thing that is registered in a .def list without a test of its own stops the configure step.
 
-# penjing_listed(OUT list-file): the lines of a .def list, each as "name" or "name:module".
+# penjing_listed(OUT list-file): the lines of a .def list, each as "name" or "name:module". The spaces that the
+# preprocessor allows are allowed here, or an indented line would be registered and not checked.
 function(penjing_listed out file)
-  file(STRINGS ${file} lines REGEX "^PENJING_[A-Z]+\\(")
+  file(STRINGS ${file} lines REGEX "^[ \t]*PENJING_[A-Z]+[ \t]*\\(")
   set(names "")
   foreach(line IN LISTS lines)
-    string(REGEX REPLACE "^PENJING_[A-Z]+\\(([^)]*)\\).*" "\\1" name ${line})
-    string(REGEX REPLACE ", *" ":" name ${name})
+    string(REGEX REPLACE "^[^(]*\\(([^)]*)\\).*" "\\1" name "${line}")
+    string(REGEX REPLACE "[ \t]" "" name "${name}")
+    string(REPLACE "," ":" name "${name}")
     list(APPEND names ${name})
   endforeach()
   set(${out} ${names} PARENT_SCOPE)
@@ -49,7 +51,7 @@ function(penjing_check_registered_tests)
     string(REPLACE "_" "-" verb ${name})
     penjing_require_mention("The command ${verb}" tests/cli/*_test.cc "{\"${verb}\"")
   endforeach()
-  file(GLOB lists ${PROJECT_SOURCE_DIR}/src/kernels/*/kernels.def)
+  file(GLOB lists CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/*/kernels.def)
   foreach(list IN LISTS lists)
     get_filename_component(folder ${list} DIRECTORY)
     get_filename_component(family ${folder} NAME)

@@ -3,12 +3,14 @@ file, one line in a list and one test; both then work in the program, and withou
 
 Only what the additions touch is compiled, by the copy's own build rules; the rest is linked from this build."""
 
+import array
 import base64
 import json
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -185,6 +187,15 @@ def toy_name(name):
     return name
 
 
+def read_matrices(path):
+    """name -> values, of the float32 tensors of rank 2."""
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    tensors = json.loads(data[8 : 8 + size])
+    return {name: array.array("f", data[8 + size + t["data_offsets"][0] : 8 + size + t["data_offsets"][1]])
+            for name, t in tensors.items() if name != "__metadata__" and len(t["shape"]) == 2}
+
+
 def write_models(folder):
     """One tiny model twice: as BERT and as toy. -> the two folders, the texts."""
     model = json.loads((SOURCE / "tests" / "data" / "tiny_bert_widths.json").read_text())
@@ -256,10 +267,15 @@ def main():
         if (work / "bert.npy").read_bytes() != (work / "toy.npy").read_bytes():
             sys.exit("the toy architecture computes something else than BERT with the same weights")
         run("halve", toy, "--factor", "0.25", "--out", work / "quarter")
-        run("quantize", toy, "--out", work / "int8")  # methods that are there know the new architecture
+        whole, quarter = (read_matrices(folder / "model.safetensors") for folder in (toy, work / "quarter"))
+        for name, values in whole.items():  # exact: a power of two
+            if [0.25 * value for value in values] != list(quarter[name]):
+                sys.exit(f"halve --factor 0.25: {name} is not a quarter of what it was")
         steps = json.loads((work / "quarter" / "compression.json").read_text())["steps"]
-        if steps[0]["params"] != {"factor": 0.25} or steps[0]["details"]["matrices"] < 10:
+        if steps[0]["params"] != {"factor": 0.25} or steps[0]["details"]["matrices"] != len(whole):
             sys.exit(f"compression.json: {steps}")
+        run("quantize", toy, "--out", work / "int8")  # methods that are there know the new architecture
+        run("verify", work / "int8", "--reference", toy, "--data", texts, "--min-cosine", "0.99")
         run("halve", toy, "--factor", "2", "--out", work / "never", status=2)
         said = json.loads(run("inspect", work / "quarter", "--json"))
         print(f"toy architecture and method work; inspect knows {said.get('family', said.get('architecture'))}")
