@@ -88,6 +88,16 @@ void OutputFile::flush() {
   buffer_.clear();
 }
 
+void OutputFile::overwrite_start(std::string_view text) {
+  flush();
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t wrote = ::pwrite(fd_, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) fail_errno(path_, "write", errno);
+    done += static_cast<std::size_t>(wrote);
+  }
+}
+
 void OutputFile::commit() {
   flush();
   if (::fsync(fd_) != 0 && errno != EINVAL) fail_errno(path_, "fsync", errno);

@@ -20,6 +20,8 @@ class OutputFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  // Replaces the first bytes, which must be written already: a header that tells what came after it.
+  void overwrite_start(std::string_view text);
   void commit();
   std::size_t bytes_written() const { return bytes_written_; }
 

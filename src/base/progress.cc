@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -41,10 +42,24 @@ struct Progress::State {
   std::atomic<int64_t> done{0};
   std::mutex mutex;                // guards what follows
   Clock::time_point last = start;  // last time a line was drawn
-  int64_t last_tenth = 0;
+  int64_t last_step = 0;
   bool drawn = false;
 
+  void draw_count(bool final) {
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const int64_t count = done.load();
+    const bool bar = shown == ProgressStyle::kBar;
+    fmt::print(stderr, "{}{}: {}{}{}  {:.4g}/s  {}{}", bar ? "\r" : "", label, count, unit.empty() ? "" : " ",
+               unit, static_cast<double>(count) / seconds, format_seconds(seconds),
+               !bar    ? "\n"
+               : final ? "\x1b[K\n"
+                       : "\x1b[K");
+    std::fflush(stderr);
+    drawn = true;
+  }
+
   void draw(bool final) {
+    if (total == kUnknown) return draw_count(final);
     const int64_t count = std::min(done.load(), total);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const double share = total > 0 ? static_cast<double>(count) / static_cast<double>(total) : 1.0;
@@ -71,7 +86,7 @@ struct Progress::State {
 Progress::Progress(std::string label, int64_t total, std::string unit) : state_(new State) {
   state_->label = std::move(label);
   state_->unit = std::move(unit);
-  state_->total = std::max<int64_t>(total, 0);
+  state_->total = std::max(total, kUnknown);
   state_->shown = style;
 }
 
@@ -96,10 +111,13 @@ void Progress::advance(int64_t units) {
   if (s.shown == ProgressStyle::kBar) {
     if (now - s.last < std::chrono::milliseconds(100) && s.drawn) return;
   } else {
-    const int64_t tenth = s.total > 0 ? count * 10 / s.total : 10;
-    if (s.drawn && tenth <= s.last_tenth) return;
-    if (count >= s.total) return;  // the destructor prints the last line
-    s.last_tenth = tenth;
+    // Without a total, a line each time the count has doubled.
+    const int64_t step = s.total == kUnknown ? std::bit_width(static_cast<uint64_t>(count))
+                         : s.total > 0       ? count * 10 / s.total
+                                             : 10;
+    if (s.drawn && step <= s.last_step) return;
+    if (s.total != kUnknown && count >= s.total) return;  // the destructor prints the last line
+    s.last_step = step;
   }
   s.last = now;
   s.draw(false);

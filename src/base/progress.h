@@ -13,10 +13,11 @@ enum class ProgressStyle {
 void set_progress_style(ProgressStyle style);
 ProgressStyle detect_progress_style(bool quiet);  // by isatty(stderr)
 
-// Reports work of `total` units on stderr in the style set. Thread-safe advance(). A task shorter than half a
-// second shows nothing.
+// Reports work of `total` units (kUnknown: not known beforehand) on stderr in the style set. Thread-safe
+// advance(). A task shorter than half a second shows nothing.
 class Progress {
  public:
+  static constexpr int64_t kUnknown = -1;
   Progress(std::string label, int64_t total, std::string unit = "");
   ~Progress();
   Progress(const Progress&) = delete;

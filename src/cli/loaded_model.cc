@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "base/progress.h"
 
 namespace penjing::cli {
 
@@ -56,15 +55,20 @@ LoadedModel load_model(const std::string& name, const CommonOptions& common, con
 }
 
 void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
-                 const std::string& label,
-                 const std::function<void(std::size_t, const float*, int64_t, int64_t)>& visit, Tap* tap,
-                 int64_t batch_tokens, int64_t prompt_length) {
+                 const std::string& label, const VisitRows& visit, Tap* tap, int64_t batch_tokens,
+                 int64_t prompt_length) {
+  Progress progress(label, static_cast<int64_t>(encodings.size()), "texts");
+  predict_all(predictor, encodings, kind, progress, visit, tap, batch_tokens, prompt_length);
+}
+
+void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
+                 Progress& progress, const VisitRows& visit, Tap* tap, int64_t batch_tokens,
+                 int64_t prompt_length) {
   std::vector<std::size_t> order(encodings.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return encodings[a].ids.size() > encodings[b].ids.size();
   });
-  Progress progress(label, static_cast<int64_t>(encodings.size()), "texts");
   RaggedBatch batch;
   for (std::size_t at = 0; at < order.size();) {
     check_interrupt();

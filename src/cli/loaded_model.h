@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/progress.h"
 #include "cli/command.h"
 #include "io/model_folder.h"
 #include "predict/predictor.h"
@@ -36,9 +37,13 @@ inline constexpr int64_t kBatchTokens = 4096;
 // Runs `encodings` in batches of at most batch_tokens tokens, longest first so that batches are even; visit()
 // gets each result's rows with the index of its encoding, in any order. Reports progress; honours Ctrl-C.
 // prompt_length: tokens of the prompt each begins with, [CLS] included, for poolings that leave it out.
-void predict_all(
-    Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind, const std::string& label,
-    const std::function<void(std::size_t index, const float* rows, int64_t num_rows, int64_t dim)>& visit,
-    Tap* tap = nullptr, int64_t batch_tokens = kBatchTokens, int64_t prompt_length = 0);
+using VisitRows = std::function<void(std::size_t index, const float* rows, int64_t num_rows, int64_t dim)>;
+void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
+                 const std::string& label, const VisitRows& visit, Tap* tap = nullptr,
+                 int64_t batch_tokens = kBatchTokens, int64_t prompt_length = 0);
+// The same as a part of longer work, which has its own progress.
+void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
+                 Progress& progress, const VisitRows& visit, Tap* tap = nullptr,
+                 int64_t batch_tokens = kBatchTokens, int64_t prompt_length = 0);
 
 }  // namespace penjing::cli

@@ -4,18 +4,23 @@
 
 namespace penjing {
 
-NpyWriter::NpyWriter(const std::filesystem::path& path, const std::string& descr, int64_t rows,
-                     int64_t columns)
-    : file_(path) {
-  std::string header =
-      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}, {}), }}", descr, rows, columns);
-  // Magic, version and length take 10 bytes; the whole is padded to 64 and ends in a newline.
-  header.append(63 - (10 + header.size()) % 64, ' ');
-  header += '\n';
-  const auto size = static_cast<uint16_t>(header.size());
-  file_.write(std::string_view("\x93NUMPY\x01\x00", 8));
-  file_.write(std::as_bytes(std::span(&size, 1)));
-  file_.write(header);
+// Magic, version 1.0 and the header's length take 10 bytes; the whole takes 128, which holds any shape,
+// padded with spaces and ended by a newline as the format wants.
+std::string NpyWriter::header() const {
+  std::string text =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}, {}), }}", descr_, rows_, columns_);
+  text.resize(128 - 10 - 1, ' ');
+  return std::string("\x93NUMPY\x01\x00\x76\x00", 10) + text + '\n';
+}
+
+NpyWriter::NpyWriter(const std::filesystem::path& path, std::string descr, int64_t columns)
+    : file_(path), descr_(std::move(descr)), columns_(columns) {
+  file_.write(header());
+}
+
+void NpyWriter::commit() {
+  file_.overwrite_start(header());
+  file_.commit();
 }
 
 }  // namespace penjing

@@ -9,16 +9,22 @@
 
 namespace penjing {
 
-// Writes a 2-D NumPy .npy file (format 1.0) row by row.
+// Writes a 2-D NumPy .npy file (format 1.0) row by row; how many there are is filled in at the end.
 class NpyWriter {
  public:
   // descr: "<f4", "<f2", "|i1", "|u1".
-  NpyWriter(const std::filesystem::path& path, const std::string& descr, int64_t rows, int64_t columns);
-  void write(std::span<const std::byte> bytes) { file_.write(bytes); }
-  void commit() { file_.commit(); }
+  NpyWriter(const std::filesystem::path& path, std::string descr, int64_t columns);
+  void write_row(std::span<const std::byte> bytes) {
+    file_.write(bytes);
+    ++rows_;
+  }
+  void commit();
 
  private:
+  std::string header() const;
   OutputFile file_;
+  std::string descr_;
+  int64_t rows_ = 0, columns_;
 };
 
 }  // namespace penjing

@@ -1,9 +1,8 @@
 #include "data/text_lines.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -21,52 +20,74 @@ std::string text_of_json(const std::string& line, const std::string& where) {
   fail(ErrorKind::kFormat, "{}: wanted a string or an object with \"text\"", where);
 }
 
+int keep_open(std::FILE*) {
+  return 0;
+}
+
 }  // namespace
 
-std::vector<std::string> read_text_lines(const std::filesystem::path& path, std::size_t max_line_bytes) {
-  const bool standard_input = path == "-";
-  const std::string name = standard_input ? "standard input" : path.string();
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned(nullptr, std::fclose);
-  std::FILE* file = stdin;
-  if (!standard_input) {
-    owned.reset(std::fopen(path.c_str(), "rb"));
-    if (owned == nullptr) fail(ErrorKind::kIo, "{}: cannot open: {}", name, std::strerror(errno));
-    file = owned.get();
+TextLines::TextLines(const std::filesystem::path& path, std::size_t max_line_bytes)
+    : file_(stdin, keep_open),
+      name_(path == "-" ? "standard input" : path.string()),
+      max_line_bytes_(max_line_bytes),
+      json_(path.extension() == ".jsonl") {
+  if (path != "-") {
+    file_ = {std::fopen(path.c_str(), "rb"), std::fclose};
+    if (file_ == nullptr) fail(ErrorKind::kIo, "{}: cannot open: {}", name_, std::strerror(errno));
   }
-  std::vector<std::string> lines;
-  std::string line;
-  char block[1 << 16];
-  bool pending = false;
-  const bool json = path.extension() == ".jsonl";
-  const auto finish = [&] {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    lines.push_back(json ? text_of_json(line, fmt::format("{}: line {}", name, lines.size() + 1))
-                         : std::move(line));
-    line.clear();
-    pending = false;
-  };
-  for (;;) {
-    const std::size_t got = std::fread(block, 1, sizeof block, file);
-    if (got == 0) break;
-    const char* at = block;
-    const char* const end = block + got;
-    while (at < end) {
-      const auto* newline =
-          static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
-      const char* stop = newline == nullptr ? end : newline;
-      line.append(at, stop);
-      pending = true;
-      if (line.size() > max_line_bytes) {
-        fail(ErrorKind::kResource, "{}: line {} is longer than {} bytes", name, lines.size() + 1,
-             max_line_bytes);
-      }
-      if (newline != nullptr) finish();
-      at = stop + (newline == nullptr ? 0 : 1);
+}
+
+void TextLines::fill() {
+  block_.resize(1 << 16);
+  at_ = 0;
+  block_.resize(std::fread(block_.data(), 1, block_.size(), file_.get()));
+  if (std::ferror(file_.get()) != 0) fail(ErrorKind::kIo, "{}: cannot read: {}", name_, std::strerror(errno));
+}
+
+bool TextLines::next(std::string& text) {
+  text.clear();
+  bool ended = false;
+  while (!ended) {
+    if (at_ == block_.size()) fill();
+    if (block_.empty()) {
+      if (text.empty()) return false;  // the end, and no last line without its LF
+      break;
+    }
+    const std::size_t newline = std::min(block_.find('\n', at_), block_.size());
+    text.append(block_, at_, newline - at_);
+    ended = newline < block_.size();
+    at_ = newline + (ended ? 1 : 0);
+    if (text.size() > max_line_bytes_) {
+      fail(ErrorKind::kResource, "{}: line {} is longer than {} bytes", name_, line_number_ + 1,
+           max_line_bytes_);
     }
   }
-  if (std::ferror(file) != 0) fail(ErrorKind::kIo, "{}: cannot read: {}", name, std::strerror(errno));
-  if (pending && !line.empty()) finish();
-  return lines;
+  ++line_number_;
+  if (text.ends_with('\r')) text.pop_back();
+  if (json_) text = text_of_json(text, fmt::format("{}: line {}", name_, line_number_));
+  return true;
+}
+
+int64_t count_text_lines(const std::filesystem::path& path) {
+  std::error_code error;
+  if (path == "-" || !std::filesystem::is_regular_file(path, error)) return -1;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (file == nullptr) return -1;
+  int64_t lines = 0;
+  char last = '\n';
+  std::vector<char> block(1 << 20);
+  while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get())) {
+    lines += std::count(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(got), '\n');
+    last = block[got - 1];
+  }
+  return lines + (last == '\n' ? 0 : 1);
+}
+
+std::vector<std::string> read_text_lines(const std::filesystem::path& path, std::size_t max_line_bytes) {
+  TextLines lines(path, max_line_bytes);
+  std::vector<std::string> texts;
+  for (std::string text; lines.next(text);) texts.push_back(text);
+  return texts;
 }
 
 }  // namespace penjing

@@ -28,6 +28,15 @@ void expect_float(const Tensor& tensor, const std::string& name) {
   }
 }
 
+void expect_symmetric(const TensorMap& tensors, const std::string& name) {
+  const Tensor* zero = tensors.find(name + ".weight_zero_point");
+  if (zero == nullptr) return;
+  for (const float value : read_floats(*zero, name + ".weight_zero_point")) {
+    if (value != 0)
+      fail(ErrorKind::kUnsupported, "tensor {}.weight_zero_point: weights must be symmetric", name);
+  }
+}
+
 // Scales of [rows] or [rows, 1].
 Tensor find_scale(const TensorMap& tensors, const std::string& name, int64_t rows) {
   const std::string scale_name = name + ".weight_scale";
@@ -117,12 +126,7 @@ Linear resolve_linear(const Model& model, const LinearSpec& spec) {
     expect_shape(linear.weight, name + ".weight", {spec.out, spec.in});
     if (linear.weight.type == DType::kI8) {
       linear.kind = LinearKind::kQuantized;
-      if (const Tensor* zero = tensors.find(name + ".weight_zero_point")) {
-        for (const float value : read_floats(*zero, name + ".weight_zero_point")) {
-          if (value != 0)
-            fail(ErrorKind::kUnsupported, "tensor {}.weight_zero_point: weights must be symmetric", name);
-        }
-      }
+      expect_symmetric(tensors, name);
       linear.scale = find_scale(tensors, name, spec.out);
       linear.activations = activation_scheme(model.config);
     } else {
@@ -147,6 +151,7 @@ EmbeddingTable resolve_embedding(const TensorMap& tensors, const std::string& na
   table.rows = rows;
   table.width = width;
   if (table.weight.type == DType::kI8) {
+    expect_symmetric(tensors, name);
     table.scale = find_scale(tensors, name, rows);
   } else {
     expect_float(table.weight, table.name);

@@ -240,5 +240,26 @@ TEST(Model, PrunedHeads) {
   EXPECT_NE(error_of([&] { complete_model(model); }).find("distinct"), std::string::npos);
 }
 
+// Weights of another writer with a zero point that is not 0 would compute wrong values.
+TEST(Model, ZeroPointsOfWeightsAreRefused) {
+  for (const char* name : {"embeddings.word_embeddings", "encoder.layer.0.output.dense"}) {
+    for (const int zero : {0, 3}) {
+      Model model = tiny_bert();
+      const Shape shape = model.tensors.at(std::string(name) + ".weight").shape;
+      const auto size = static_cast<std::size_t>(element_count(shape)),
+                 rows = static_cast<std::size_t>(shape[0]);
+      model.tensors.set(std::string(name) + ".weight",
+                        Tensor::from_bytes(DType::kI8, shape, std::vector<std::byte>(size)));
+      model.tensors.set(std::string(name) + ".weight_scale",
+                        Tensor::from_floats({shape[0], 1}, std::vector<float>(rows, 0.5f)));
+      model.tensors.set(
+          std::string(name) + ".weight_zero_point",
+          Tensor::from_bytes(DType::kI8, {shape[0], 1}, std::vector<std::byte>(rows, std::byte(zero))));
+      const std::string message = error_of([&] { complete_model(model); });
+      EXPECT_EQ(message.find("weight_zero_point") != std::string::npos, zero != 0) << name << ": " << message;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace penjing

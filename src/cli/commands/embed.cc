@@ -75,14 +75,14 @@ void scale_to_one(std::vector<float>& row) {
 
 class RowWriter {
  public:
-  RowWriter(int64_t rows, int64_t dim) {
+  explicit RowWriter(int64_t dim) {
     if (options.output.ends_with(".npy")) {
       const bool binary = options.type == "binary";
       const char* descr = options.type == "float32"   ? "<f4"
                           : options.type == "float16" ? "<f2"
                           : binary                    ? "|u1"
                                                       : "|i1";
-      npy_.emplace(options.output, descr, rows, binary ? (dim + 7) / 8 : dim);
+      npy_.emplace(options.output, descr, binary ? (dim + 7) / 8 : dim);
     } else if (!options.output.empty()) {
       text_.emplace(options.output);
     }
@@ -114,24 +114,24 @@ class RowWriter {
 
  private:
   void write_npy(const std::vector<float>& row) {
-    if (options.type == "float32") return npy_->write(std::as_bytes(std::span(row)));
+    if (options.type == "float32") return npy_->write_row(std::as_bytes(std::span(row)));
     if (options.type == "float16") {
       std::vector<uint16_t> half(row.size());
       std::transform(row.begin(), row.end(), half.begin(), float_to_half);
-      return npy_->write(std::as_bytes(std::span(half)));
+      return npy_->write_row(std::as_bytes(std::span(half)));
     }
     if (options.type == "int8") {
       std::vector<int8_t> codes(row.size());
       std::transform(row.begin(), row.end(), codes.begin(), [](float x) {
         return static_cast<int8_t>(std::nearbyint(std::clamp(x * 127.0f, -127.0f, 127.0f)));
       });
-      return npy_->write(std::as_bytes(std::span(codes)));
+      return npy_->write_row(std::as_bytes(std::span(codes)));
     }
     std::vector<uint8_t> bits((row.size() + 7) / 8, 0);
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (row[i] > 0) bits[i / 8] = static_cast<uint8_t>(bits[i / 8] | 0x80u >> i % 8);
     }
-    npy_->write(std::as_bytes(std::span(bits)));
+    npy_->write_row(std::as_bytes(std::span(bits)));
   }
 
   int64_t index_ = 0;
@@ -145,13 +145,10 @@ int run(const CommonOptions& common) {
   const bool npy = options.output.ends_with(".npy");
   if (options.type != "float32" && !npy)
     fail(ErrorKind::kInput, "--type {} needs an --output that ends in .npy", options.type);
-  std::vector<std::string> texts = options.texts;
-  if (!options.input.empty()) {
-    auto lines = read_text_lines(options.input);
-    texts.insert(texts.end(), std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end()));
-  }
-  if (texts.empty() && options.input.empty())
+  if (options.texts.empty() && options.input.empty())
     fail(ErrorKind::kInput, "no text given; pass TEXT or --input FILE");
+  std::optional<TextLines> lines;
+  if (!options.input.empty()) lines.emplace(options.input);
 
   const OutputKind kind = options.tokens ? OutputKind::kHidden : OutputKind::kEmbedding;
   LoadedModel loaded = load_model(options.model, common, {options.pooling, {kind}});
@@ -176,43 +173,51 @@ int run(const CommonOptions& common) {
   EncodeOptions how;
   how.max_length = options.max_length > 0 ? std::min(options.max_length, loaded.predictor->max_length())
                                           : loaded.max_length;
-  std::vector<Encoding> encodings;
-  encodings.reserve(texts.size());
-  int64_t truncated = 0, token_rows = 0;
-  for (const std::string& text : texts) {
-    check_interrupt();
-    encodings.push_back(loaded.tokenizer->encode(prompt + text, how));
-    truncated += encodings.back().truncated ? 1 : 0;
-    token_rows += static_cast<int64_t>(encodings.back().ids.size());
-  }
-  if (truncated > 0)
-    log_warning("{} of {} texts were cut to {} tokens", truncated, texts.size(), how.max_length);
-
   // As Sentence-Transformers counts it: the prompt's own encoding less its closing token.
   const int64_t prompt_length =
       prompt.empty() ? 0 : static_cast<int64_t>(loaded.tokenizer->encode(prompt).ids.size()) - 1;
 
-  std::optional<RowWriter> writer;
-  // Rows are written in the order of the input, a block of texts at a time, so that memory stays bounded.
+  // A block of texts at a time, in the order of the input, so that memory stays bounded however long the
+  // input is.
   constexpr std::size_t kBlock = 8192;
-  for (std::size_t begin = 0; begin < encodings.size() || begin == 0; begin += kBlock) {
-    const std::size_t end = std::min(begin + kBlock, encodings.size());
-    std::vector<Encoding> block(
-        std::make_move_iterator(encodings.begin() + static_cast<std::ptrdiff_t>(begin)),
-        std::make_move_iterator(encodings.begin() + static_cast<std::ptrdiff_t>(end)));
+  std::optional<RowWriter> writer;
+  int64_t total = 0, truncated = 0;
+  std::size_t next_text = 0;
+  const auto read_block = [&] {
+    std::vector<Encoding> block;
+    std::string text;
+    while (block.size() < kBlock) {
+      if (next_text < options.texts.size()) {
+        text = options.texts[next_text++];
+      } else if (!lines || !lines->next(text)) {
+        break;
+      }
+      check_interrupt();
+      block.push_back(loaded.tokenizer->encode(prompt + text, how));
+      truncated += block.back().truncated ? 1 : 0;
+    }
+    total += static_cast<int64_t>(block.size());
+    return block;
+  };
+  const int64_t lines_to_come = lines ? count_text_lines(options.input) : 0;
+  Progress progress(
+      "embed",
+      lines_to_come < 0 ? Progress::kUnknown : lines_to_come + static_cast<int64_t>(options.texts.size()),
+      "texts");
+  for (std::vector<Encoding> block = read_block(); !block.empty(); block = read_block()) {
     std::vector<std::vector<float>> rows(block.size());
     int64_t dim = 0;
     predict_all(
-        *loaded.predictor, block, kind, "embed",
+        *loaded.predictor, block, kind, progress,
         [&](std::size_t index, const float* values, int64_t num_rows, int64_t width) {
           dim = width;
           rows[index].assign(values, values + num_rows * width);
         },
         nullptr, options.batch_tokens, prompt_length);
-    const int64_t kept = options.dimensions > 0 ? std::min(options.dimensions, dim) : dim;
-    if (options.dimensions > dim && dim > 0)
+    if (options.dimensions > dim)
       fail(ErrorKind::kInput, "--dimensions {}: the model's vectors have {}", options.dimensions, dim);
-    if (!writer) writer.emplace(options.tokens ? token_rows : static_cast<int64_t>(texts.size()), kept);
+    const int64_t kept = options.dimensions > 0 ? options.dimensions : dim;
+    if (!writer) writer.emplace(kept);
     for (auto& values : rows) {
       for (std::size_t at = 0; at < values.size(); at += static_cast<std::size_t>(dim)) {
         std::vector<float> row(values.begin() + static_cast<std::ptrdiff_t>(at),
@@ -221,8 +226,9 @@ int run(const CommonOptions& common) {
         writer->write(row);
       }
     }
-    if (encodings.empty()) break;
   }
+  if (truncated > 0) log_warning("{} of {} texts were cut to {} tokens", truncated, total, how.max_length);
+  if (!writer) writer.emplace(0);  // an input without a text: no row
   writer->commit();
   return kDone;
 }
