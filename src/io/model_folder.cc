@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
+#include "io/packed_weights.h"
 #include "io/safetensors.h"
 #include "io/sentence_modules.h"
 
@@ -123,7 +124,7 @@ Model read_model(const std::filesystem::path& folder) {
   const auto config_path = contained_path(folder, "config.json");
   model.config = Json::parse(read_text_file(config_path, kMaxConfigBytes), config_path.string());
   (void)model.config.as_object(config_path.string());
-  model.tensors = read_model_tensors(folder);
+  model.tensors = unpack_weights(read_model_tensors(folder), model.config);
   try {
     complete_model(model);
   } catch (const Error& error_without_folder) {
@@ -150,7 +151,7 @@ void write_model(const Model& model, const std::filesystem::path& out, const std
     if (module.kind != SentenceModule::Kind::kDense) continue;
     modules.emplace_back(module.dense.name.substr(0, module.dense.name.rfind('.')), TensorMap{});
   }
-  for (const auto& [name, tensor] : model.tensors) {
+  for (const auto& [name, tensor] : pack_weights(model.tensors, model.config, model.description)) {
     bool placed = false;
     for (auto& [prefix, tensors] : modules) {
       if (!name.starts_with(prefix + ".")) continue;

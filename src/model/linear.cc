@@ -71,9 +71,11 @@ ActivationScheme activation_scheme(const Json& config) {
          method);
   }
   const std::string format = config_string_or(*quantization, "format", "");
-  if (format != "int-quantized" && format != "naive-quantized" && format != "dense" && !format.empty()) {
-    fail(ErrorKind::kUnsupported, "{}: format \"{}\"; supported: int-quantized, naive-quantized, dense",
-         kWhere, format);
+  if (format != "int-quantized" && format != "naive-quantized" && format != "pack-quantized" &&
+      format != "dense" && !format.empty()) {
+    fail(ErrorKind::kUnsupported,
+         "{}: format \"{}\"; supported: int-quantized, naive-quantized, pack-quantized, dense", kWhere,
+         format);
   }
   const Json* groups = quantization->find("config_groups");
   if (groups == nullptr) return ActivationScheme::kNone;

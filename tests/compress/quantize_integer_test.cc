@@ -155,7 +155,7 @@ TEST(Quantize, ConfigHasTheCompressedTensorsForm) {
       R"({"num_bits":8,"type":"int","symmetric":true,"strategy":"channel","group_size":null,"dynamic":false,)"
       R"("actorder":null,"observer":"minmax","observer_kwargs":{}})";
   const std::string head =
-      R"({"quant_method":"compressed-tensors","format":"int-quantized","quantization_status":"compressed",)"
+      R"(,"quantization_status":"compressed",)"
       R"("global_compression_ratio":null,"ignore":["classifier","bert.pooler.dense"],"kv_cache_scheme":null,)"
       R"("config_groups":{"group_0":{"targets":["Linear"],"weights":)" +
       weights;
@@ -180,7 +180,10 @@ TEST(Quantize, ConfigHasTheCompressedTensorsForm) {
                                                     {"activations", c.activations},
                                                     {"embeddings", c.embeddings}}))
                              .model;
-    const std::string wanted = head + ",\"input_activations\":" + c.wanted + ",\"output_activations\":null}" +
+    // Other loaders expect weights without quantized activations to be packed.
+    const std::string format = c.wanted == "null" ? "pack-quantized" : "int-quantized";
+    const std::string wanted = R"({"quant_method":"compressed-tensors","format":")" + format + "\"" + head +
+                               ",\"input_activations\":" + c.wanted + ",\"output_activations\":null}" +
                                (c.embeddings == std::string("int8") ? embeddings : "") + "}}";
     const Json* found = result.config.find("quantization_config");
     ASSERT_NE(found, nullptr) << c.scheme;

@@ -136,7 +136,7 @@ Json quantization_config(const Params& params, const std::vector<std::string>& i
   Json ignore = Json::array();
   for (const auto& name : ignored) ignore.push_back(name);
   return Json::object({{"quant_method", "compressed-tensors"},
-                       {"format", "int-quantized"},
+                       {"format", params.scheme == "w8a16" ? "pack-quantized" : "int-quantized"},
                        {"quantization_status", "compressed"},
                        {"global_compression_ratio", nullptr},
                        {"ignore", ignore},
