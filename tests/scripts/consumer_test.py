@@ -27,9 +27,10 @@ def main():
         headers = [str(p.relative_to(work / "prefix" / "include")) for p in (work / "prefix").rglob("*.h")]
         if headers != ["penjing/penjing.h"]:
             sys.exit(f"installed headers {headers}; wanted penjing/penjing.h alone")
-        flags = [e for e in (build / "CMakeCache.txt").read_text().splitlines() if e.startswith("PENJING_SANITIZE:")]
-        sanitize = flags[0].partition("=")[2] if flags else ""
-        extra = [f"-DCMAKE_CXX_FLAGS=-fsanitize={sanitize}"] if sanitize else []
+        cached = dict(e.split("=", 1) for e in (build / "CMakeCache.txt").read_text().splitlines() if "=" in e)
+        sanitize = cached.get("PENJING_SANITIZE:STRING")
+        flag = f"-fsanitize={sanitize}" if sanitize else "--coverage" if cached["PENJING_COVERAGE:BOOL"] == "ON" else ""
+        extra = [f"-DCMAKE_CXX_FLAGS={flag}"] if flag else []
         run("cmake", "-G", "Ninja", "-S", SOURCE / "examples" / "consumer", "-B", work / "build",
             f"-DCMAKE_PREFIX_PATH={work / 'prefix'}", *extra)
         run("cmake", "--build", work / "build")

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 
@@ -245,12 +246,17 @@ TEST(Tokenizer, LongLinesTakeLinearTime) {
   const auto seconds = [&](const std::string& unit, std::size_t bytes) {
     std::string text;
     while (text.size() < bytes) text += unit;
-    const auto begin = std::chrono::steady_clock::now();
-    (void)tokenizer->encode(text);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    double best = 1e9;
+    for (int round = 0; round < 3; ++round) {
+      const auto begin = std::chrono::steady_clock::now();
+      (void)tokenizer->encode(text);
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return best;
   };
+  // Eight times the text: 8 times the time when linear, 64 times when quadratic.
   for (const char* unit : {"the ", "s", "\u0301\u0323", "\u0130", "国", "\xff"})
-    EXPECT_LT(seconds(unit, 1 << 20), 3.0) << unit;
+    EXPECT_LT(seconds(unit, 1 << 20), 24 * seconds(unit, 1 << 17)) << unit;
 }
 
 }  // namespace
