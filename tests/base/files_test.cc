@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
-#include "tests/io/safetensors_file.h"
+#include "tests/base/test_folder.h"
 
 namespace penjing {
 namespace {

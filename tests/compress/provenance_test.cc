@@ -5,8 +5,8 @@
 #include "base/hash.h"
 #include "base/version.h"
 #include "io/model_folder.h"
+#include "tests/base/test_folder.h"
 #include "tests/compress/tiny_model.h"
-#include "tests/io/safetensors_file.h"
 
 namespace penjing {
 namespace {

@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "io/crc32c.h"
 #include "model/tensor.h"
-#include "tests/io/safetensors_file.h"
+#include "tests/base/test_folder.h"
 
 namespace penjing::checkpoint {
 

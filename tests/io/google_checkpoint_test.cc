@@ -2,11 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
-
 #include "base/error.h"
 #include "base/rng.h"
 #include "io/tensor_bundle.h"
+#include "tests/base/test_folder.h"
 #include "tests/io/checkpoint_writer.h"
 
 namespace penjing {
@@ -15,15 +14,6 @@ namespace {
 using checkpoint::Array;
 using checkpoint::CheckpointWriter;
 using checkpoint::tiny_checkpoint;
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // RFC 3720, B.4, and the check value of the polynomial.
 TEST(Crc32c, KnownAnswers) {

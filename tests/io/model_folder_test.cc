@@ -7,20 +7,11 @@
 
 #include "base/error.h"
 #include "io/safetensors.h"
-#include "tests/io/safetensors_file.h"
+#include "tests/base/test_folder.h"
 #include "tests/model/tiny_bert.h"
 
 namespace penjing {
 namespace {
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 void write_tiny(const std::filesystem::path& folder) {
   const Model model = tiny_bert("bert.");

@@ -7,14 +7,25 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstring>
 #include <limits>
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "tests/io/safetensors_file.h"
+#include "tests/base/test_folder.h"
 
 namespace penjing {
 namespace {
+
+// A .safetensors file by its parts, written without any of the library's own code.
+std::string safetensors_bytes(const std::string& header, std::size_t data_bytes) {
+  const uint64_t size = header.size();
+  std::string file(8, '\0');
+  std::memcpy(file.data(), &size, 8);
+  file += header;
+  for (std::size_t i = 0; i < data_bytes; ++i) file += static_cast<char>(i * 37 + 11);
+  return file;
+}
 
 struct Malformed {
   const char* rule;  // the code is "safetensors.<rule>"

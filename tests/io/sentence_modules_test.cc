@@ -2,24 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
-
 #include "base/error.h"
 #include "io/safetensors.h"
-#include "tests/io/safetensors_file.h"
+#include "tests/base/test_folder.h"
 #include "tests/model/tiny_bert.h"
 
 namespace penjing {
 namespace {
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 const char* const kModules = R"([
   {"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},

@@ -2,12 +2,13 @@
 
 #include <unistd.h>
 
-#include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <string>
+
+#include "base/error.h"
 
 namespace penjing {
 
@@ -43,14 +44,14 @@ inline std::string read_bytes(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// A .safetensors file by its parts, written without any of the library's own code.
-inline std::string safetensors_bytes(const std::string& header, std::size_t data_bytes) {
-  const uint64_t size = header.size();
-  std::string file(8, '\0');
-  std::memcpy(file.data(), &size, 8);
-  file += header;
-  for (std::size_t i = 0; i < data_bytes; ++i) file += static_cast<char>(i * 37 + 11);
-  return file;
+// What the Error says that `body` throws; empty when it throws none.
+inline std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
 }
 
 }  // namespace penjing
