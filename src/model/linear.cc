@@ -1,5 +1,6 @@
 #include "model/linear.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -37,18 +38,41 @@ void expect_symmetric(const TensorMap& tensors, const std::string& name) {
   }
 }
 
-// Scales of [rows] or [rows, 1].
-Tensor find_scale(const TensorMap& tensors, const std::string& name, int64_t rows) {
+// Scales of [rows] or [rows, 1]; of [rows, groups] where allowed.
+Tensor find_scale(const TensorMap& tensors, const std::string& name, int64_t rows, int64_t columns,
+                  bool groups_allowed) {
   const std::string scale_name = name + ".weight_scale";
   const Tensor* scale = tensors.find(scale_name);
   if (scale == nullptr)
     fail(ErrorKind::kFormat, "tensor {}.weight is I8 but {} is missing", name, scale_name);
   expect_float(*scale, scale_name);
-  if (scale->shape != Shape{rows, 1} && scale->shape != Shape{rows}) {
-    fail(ErrorKind::kUnsupported, "tensor {}: shape {}; supported: one scale a row, [{}, 1]", scale_name,
-         to_string(scale->shape), rows);
+  const bool by_row = scale->shape == Shape{rows, 1} || scale->shape == Shape{rows};
+  const bool by_group = groups_allowed && scale->shape.size() == 2 && scale->shape[0] == rows &&
+                        scale->shape[1] > 0 && columns % scale->shape[1] == 0;
+  if (!by_row && !by_group) {
+    fail(ErrorKind::kUnsupported, "tensor {}: shape {}; supported: one scale a row, [{}, 1]{}", scale_name,
+         to_string(scale->shape), rows, groups_allowed ? ", or one a group of equal size" : "");
   }
   return *scale;
+}
+
+// NAME.input_scale and NAME.input_zero_point; there codes are signed (int8), here carried from 0 up.
+void read_static_range(const TensorMap& tensors, const std::string& name, Linear& linear) {
+  const auto one = [&](const char* part) {
+    const std::string full = name + part;
+    const Tensor& tensor = tensors.at(full);
+    if (tensor.size() != 1)
+      fail(ErrorKind::kUnsupported, "tensor {}: shape {}; wanted one value", full, to_string(tensor.shape));
+    return read_floats(tensor, full)[0];
+  };
+  const int32_t half = 1 << (linear.activations.bits - 1);
+  linear.input_scale = one(".input_scale");
+  if (!std::isnormal(linear.input_scale) || linear.input_scale < 0 || !std::isnormal(1 / linear.input_scale))
+    fail(ErrorKind::kFormat, "tensor {}.input_scale: {}", name, linear.input_scale);
+  const float zero = linear.activations.symmetric ? 0 : one(".input_zero_point");
+  if (!(zero >= static_cast<float>(-half) && zero < static_cast<float>(half)))
+    fail(ErrorKind::kFormat, "tensor {}.input_zero_point: {}", name, zero);
+  linear.input_zero = static_cast<int32_t>(zero) + half;
 }
 
 std::string shared_source(const Json& config, const std::string& name) {
@@ -62,7 +86,7 @@ std::string shared_source(const Json& config, const std::string& name) {
 
 ActivationScheme activation_scheme(const Json& config) {
   const Json* quantization = config.find("quantization_config");
-  if (quantization == nullptr || quantization->is_null()) return ActivationScheme::kNone;
+  if (quantization == nullptr || quantization->is_null()) return {};
   constexpr const char* kWhere = "config.json: quantization_config";
   (void)quantization->as_object(kWhere);
   const std::string method = config_string_or(*quantization, "quant_method", "");
@@ -78,7 +102,7 @@ ActivationScheme activation_scheme(const Json& config) {
          format);
   }
   const Json* groups = quantization->find("config_groups");
-  if (groups == nullptr) return ActivationScheme::kNone;
+  if (groups == nullptr) return {};
   for (const auto& [name, group] : groups->as_object(kWhere)) {
     const Json* targets = group.find("targets");
     bool linear = targets == nullptr;
@@ -87,20 +111,27 @@ ActivationScheme activation_scheme(const Json& config) {
     }
     if (!linear) continue;
     const Json* activations = group.find("input_activations");
-    if (activations == nullptr || activations->is_null()) return ActivationScheme::kNone;
+    if (activations == nullptr || activations->is_null()) return {};
     const std::string where = fmt::format("{}.config_groups.{}.input_activations", kWhere, name);
     const Json* dynamic = activations->find("dynamic");
-    const std::string strategy = config_string_or(*activations, "strategy", "");
-    if (dynamic == nullptr || !dynamic->is_bool() || !dynamic->as_bool(where) || strategy != "token") {
-      fail(ErrorKind::kUnsupported,
-           "{}: only dynamic activations with strategy \"token\" are supported, found \"{}\"", where,
-           strategy);
-    }
     const Json* symmetric = activations->find("symmetric");
-    return symmetric != nullptr && symmetric->as_bool(where) ? ActivationScheme::kSymmetricPerToken
-                                                             : ActivationScheme::kAffinePerToken;
+    const Json* bits = activations->find("num_bits");
+    const std::string strategy = config_string_or(*activations, "strategy", "");
+    ActivationScheme scheme;
+    const bool per_token = dynamic != nullptr && dynamic->is_bool() && dynamic->as_bool(where);
+    if (strategy != (per_token ? "token" : "tensor")) {
+      fail(ErrorKind::kUnsupported,
+           "{}: {} activations with strategy \"{}\"; supported: dynamic by token, static by tensor", where,
+           per_token ? "dynamic" : "static", strategy);
+    }
+    scheme.kind = per_token ? ActivationScheme::Kind::kPerToken : ActivationScheme::Kind::kStatic;
+    scheme.symmetric = symmetric != nullptr && symmetric->as_bool(where);
+    scheme.bits = bits == nullptr ? 8 : static_cast<int>(bits->as_int(where + ".num_bits"));
+    if (scheme.bits != 7 && scheme.bits != 8)
+      fail(ErrorKind::kUnsupported, "{}: {} bits; supported: 7, 8", where, scheme.bits);
+    return scheme;
   }
-  return ActivationScheme::kNone;
+  return {};
 }
 
 Linear resolve_linear(const Model& model, const LinearSpec& spec) {
@@ -120,19 +151,25 @@ Linear resolve_linear(const Model& model, const LinearSpec& spec) {
     expect_shape(linear.left, name + ".weight_left", {spec.out, rank});
     expect_shape(linear.right, name + ".weight_right", {rank, spec.in});
   } else {
-    if (tensors.find(name + ".weight_packed") != nullptr) {
-      fail(ErrorKind::kUnsupported, "tensor {}.weight_packed: packed integer weights are not supported yet",
-           name);
-    }
     linear.weight = tensors.at(name + ".weight");
     expect_shape(linear.weight, name + ".weight", {spec.out, spec.in});
     if (linear.weight.type == DType::kI8) {
       linear.kind = LinearKind::kQuantized;
       expect_symmetric(tensors, name);
-      linear.scale = find_scale(tensors, name, spec.out);
       linear.activations = activation_scheme(model.config);
+      linear.scale = find_scale(tensors, name, spec.out, spec.in,
+                                linear.activations.kind == ActivationScheme::Kind::kNone);
+      if (linear.activations.kind == ActivationScheme::Kind::kStatic)
+        read_static_range(tensors, name, linear);
     } else {
       expect_float(linear.weight, name + ".weight");
+    }
+    if (const Tensor* smooth = tensors.find(name + ".smooth")) {
+      expect_shape(*smooth, name + ".smooth", {spec.in});
+      for (const float s : read_floats(*smooth, name + ".smooth")) {
+        if (!(s > 0) || !std::isnormal(1 / s)) fail(ErrorKind::kFormat, "tensor {}.smooth: {}", name, s);
+      }
+      linear.smooth = *smooth;
     }
   }
   if (spec.bias) {
@@ -154,7 +191,7 @@ EmbeddingTable resolve_embedding(const TensorMap& tensors, const std::string& na
   table.width = width;
   if (table.weight.type == DType::kI8) {
     expect_symmetric(tensors, name);
-    table.scale = find_scale(tensors, name, rows);
+    table.scale = find_scale(tensors, name, rows, width, false);
   } else {
     expect_float(table.weight, table.name);
   }
@@ -190,10 +227,18 @@ std::vector<float> dense_weight(const Linear& linear) {
   std::vector<float> weight = read_floats(linear.weight, spec.name);
   if (linear.kind == LinearKind::kQuantized) {
     const std::vector<float> scales = read_floats(linear.scale, spec.name);
+    const int64_t groups = linear.scale.shape.size() == 2 ? linear.scale.shape[1] : 1;
+    const int64_t group_size = spec.in / groups;
     for (int64_t o = 0; o < spec.out; ++o) {
-      for (int64_t i = 0; i < spec.in; ++i)
-        weight[static_cast<std::size_t>(o * spec.in + i)] *= scales[static_cast<std::size_t>(o)];
+      for (int64_t i = 0; i < spec.in; ++i) {
+        weight[static_cast<std::size_t>(o * spec.in + i)] *=
+            scales[static_cast<std::size_t>(o * groups + i / group_size)];
+      }
     }
+  }
+  if (!linear.smooth.bytes.empty()) {
+    const std::vector<float> smooth = read_floats(linear.smooth, spec.name + ".smooth");
+    for (std::size_t i = 0; i < weight.size(); ++i) weight[i] *= 1 / smooth[i % smooth.size()];
   }
   return weight;
 }

@@ -18,18 +18,32 @@ enum class LinearKind {
   kQuantized,  // weight I8 [out, in], scale F32 [out, 1]; the scheme says how activations are treated
   kLowRank,    // weight = left [out, rank] x right [rank, in]: tensors .weight_left, .weight_right
 };
-enum class ActivationScheme {
-  kNone,               // weight-only: weights are expanded, arithmetic is FP32
-  kAffinePerToken,     // uint8, dynamic
-  kSymmetricPerToken,  // int8 dynamic, carried as uint8 with zero point 128
+// How the input of an integer product becomes integers.
+struct ActivationScheme {
+  enum class Kind {
+    kNone,      // weight-only: weights are expanded, arithmetic is FP32
+    kPerToken,  // range of each token, found while running
+    kStatic,    // one range a tensor, found beforehand: NAME.input_scale, NAME.input_zero_point
+  };
+  Kind kind = Kind::kNone;
+  bool symmetric = false;  // around zero: codes -127..127 (bits 7: -63..63), else 0..255 (0..127)
+  int bits = 8;            // or 7: two products then fit the 16-bit sums of AVX2
+  bool operator==(const ActivationScheme&) const = default;
 };
 
 struct Linear {
   LinearKind kind = LinearKind::kDense;
   LinearSpec spec;
-  Tensor weight, scale;                                    // dense, quantized
-  Tensor left, right;                                      // low rank
-  ActivationScheme activations = ActivationScheme::kNone;  // quantized
+  Tensor weight, scale;          // dense, quantized: scale [out, 1], weight-only also [out, groups]
+  Tensor left, right;            // low rank
+  ActivationScheme activations;  // quantized
+  // Static: x = input_scale * (q - input_zero), q in the scheme's codes as they are carried (0..255 or
+  // 0..127).
+  float input_scale = 1;
+  int32_t input_zero = 0;
+  // Smoothing (Xiao et al. 2022), NAME.smooth [in], or empty: the weight's columns are multiplied by it, so
+  // the input is divided by it: y = (x / smooth) W^T.
+  Tensor smooth;
   bool has_bias = false;
   Tensor bias;              // [out]
   std::string shared_with;  // name of the module whose tensors these are, when shared
@@ -40,7 +54,7 @@ struct Linear {
 Linear resolve_linear(const Model& model, const LinearSpec& spec);
 
 // How config.json's quantization_config (compressed-tensors form) says activations are treated. Throws
-// kUnsupported naming a method or format we cannot run (gptq, awq, bitsandbytes, packed int4, ...).
+// kUnsupported naming a method or format we cannot run (gptq, awq, bitsandbytes, ...).
 ActivationScheme activation_scheme(const Json& config);
 
 // An embedding table [rows, width]: F32 | F16 | BF16, or I8 with one scale a row ([rows, 1]).

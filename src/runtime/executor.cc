@@ -117,17 +117,14 @@ void Executor::run_quantize(const QuantizeStep& step) {
   const int64_t code_rows = (features + 3) / 4 * 4;
   pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
     const int64_t token = panel * kPanelTokens;
-    const quantize::Args args{.x = x + token * features,
-                              .codes = to.codes + token * code_rows,
-                              .scale = to.scale + token,
-                              .zero_point = to.zero_point + token,
-                              .features = features,
-                              .width = shape_.width(panel)};
-    if (step.symmetric) {
-      quantize_.symmetric(args);
-    } else {
-      quantize_.affine(args);
-    }
+    step.quantizer->run(quantize_, {.x = x + token * features,
+                                    .multiplier = nullptr,
+                                    .codes = to.codes + token * code_rows,
+                                    .scale = to.scale + token,
+                                    .zero_point = to.zero_point + token,
+                                    .features = features,
+                                    .width = shape_.width(panel),
+                                    .largest = 0});
   });
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/linear_op.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -31,7 +32,46 @@ void check_shape(const Tensor& tensor, const Shape& wanted, const std::string& n
   }
 }
 
+std::shared_ptr<const InputQuantizer> make_input_quantizer(const Linear& linear) {
+  auto input = std::make_shared<InputQuantizer>();
+  input->scheme = linear.activations;
+  if (linear.activations.kind == ActivationScheme::Kind::kStatic) {
+    input->scale = linear.input_scale;
+    input->inverse = 1 / linear.input_scale;
+    input->zero = linear.input_zero;
+  }
+  if (!linear.smooth.bytes.empty()) {
+    input->multiplier = padded_floats(linear.smooth, linear.spec.name + ".smooth");
+    for (float& value : input->multiplier) value = value == 0 ? 0 : 1 / value;  // 0: the padding
+  }
+  return input;
+}
+
 }  // namespace
+
+bool InputQuantizer::operator==(const InputQuantizer& other) const {
+  return scheme == other.scheme && scale == other.scale && zero == other.zero &&
+         std::equal(multiplier.begin(), multiplier.end(), other.multiplier.begin(), other.multiplier.end());
+}
+
+void InputQuantizer::run(const quantize::Kernel& kernel, quantize::Args args) const {
+  const int32_t levels = 1 << scheme.bits;
+  args.multiplier = multiplier.data();
+  if (scheme.kind == ActivationScheme::Kind::kStatic) {
+    args.fixed_scale = scale;
+    args.fixed_inverse = inverse;
+    args.fixed_zero = zero;
+    args.fixed_lowest = scheme.symmetric ? 1 : 0;
+    args.largest = levels - 1;
+    kernel.fixed(args);
+  } else if (scheme.symmetric) {
+    args.largest = levels / 2 - 1;
+    kernel.symmetric(args);
+  } else {
+    args.largest = levels - 1;
+    kernel.affine(args);
+  }
+}
 
 void PackedLinear::run(const float* x, const float* residual, float* y, int64_t n_begin, int64_t n_end,
                        int width) const {
@@ -151,10 +191,10 @@ std::vector<PackedLinear> LinearPacker::pack(const Linear& linear) {
     products.resize(1);
     PackedLinear& product = products[0];
     product.in = spec.in;
-    if (linear.kind == LinearKind::kQuantized && linear.activations != ActivationScheme::kNone) {
+    if (linear.kind == LinearKind::kQuantized && linear.activations.kind != ActivationScheme::Kind::kNone) {
       product.matrix = find(linear.weight, &linear.scale, true);
       if (!product.matrix) product.matrix = pack_i8(linear);
-      product.symmetric = linear.activations == ActivationScheme::kSymmetricPerToken;
+      product.input = make_input_quantizer(linear);
     } else {
       note_expansion(linear);
       product.matrix = find(linear.weight, nullptr, false);

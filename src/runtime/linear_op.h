@@ -8,6 +8,7 @@
 #include "base/aligned.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
+#include "kernels/quantize/quantize.h"
 #include "model/linear.h"
 
 namespace penjing {
@@ -24,12 +25,24 @@ struct PackedMatrix {
   }
 };
 
+// How the input of an integer product becomes codes (kernels/quantize). Products whose quantizers are equal
+// share the codes of one input: Q, K and V.
+struct InputQuantizer {
+  ActivationScheme scheme;
+  float scale = 1, inverse = 1;     // static
+  int32_t zero = 0;                 // static
+  AlignedBuffer<float> multiplier;  // [in]: 1 / smooth, or empty
+
+  bool operator==(const InputQuantizer& other) const;
+  void run(const quantize::Kernel& kernel, quantize::Args args) const;  // fills in what of args is its own
+};
+
 // One product y = x W^T (+ bias) with its weights in kernel form.
 struct PackedLinear {
   std::shared_ptr<const PackedMatrix> matrix;
   AlignedBuffer<float> bias;  // [out] padded to 16, or empty
   int64_t in = 0, out = 0;
-  bool symmetric = false;  // how the input is quantized when integer()
+  std::shared_ptr<const InputQuantizer> input;  // how the input becomes codes, when integer()
 
   bool integer() const { return matrix->i8 != nullptr; }
   int64_t code_rows() const { return (in + 3) / 4 * 4; }  // K4 of kernels/gemm_i8

@@ -111,13 +111,13 @@ int ProgramBuilder::add_input(int64_t features) {
   return program_.input = add_slot(features);
 }
 
-int ProgramBuilder::find_codes(int x, bool symmetric) {
+int ProgramBuilder::find_codes(int x, const std::shared_ptr<const InputQuantizer>& quantizer) {
   for (const Codes& known : codes_) {
-    if (known.x == x && known.symmetric == symmetric) return known.codes;
+    if (known.x == x && *known.quantizer == *quantizer) return known.codes;
   }
   const int codes = add_slot(features(x), true);
-  program_.steps.push_back(QuantizeStep{x, codes, symmetric});
-  codes_.push_back({x, codes, symmetric});
+  program_.steps.push_back(QuantizeStep{x, codes, quantizer});
+  codes_.push_back({x, codes, quantizer});
   return codes;
 }
 
@@ -154,7 +154,7 @@ std::vector<int> ProgramBuilder::add_products(std::vector<ProductRequest> reques
       const bool last = i + 1 == packed.size();
       Product product;
       product.x = x;
-      if (packed[i].integer()) product.codes = find_codes(x, packed[i].symmetric);
+      if (packed[i].integer()) product.codes = find_codes(x, packed[i].input);
       product.linear = static_cast<int>(program_.linears.size());
       const int64_t out = packed[i].out;
       program_.linears.push_back(std::move(packed[i]));

@@ -26,7 +26,7 @@ struct Slot {
 
 struct QuantizeStep {
   int x = 0, codes = 0;
-  bool symmetric = false;
+  std::shared_ptr<const InputQuantizer> quantizer;
 };
 
 // y = act(x W^T + b) [* multiply] [+ residual]: the product reads `codes` when its weights are integers.
@@ -119,14 +119,15 @@ class ProgramBuilder {
 
  private:
   int add_slot(int64_t features, bool codes = false);
-  int find_codes(int x, bool symmetric);  // quantizes a slot once, however many products read it
+  int find_codes(int x, const std::shared_ptr<const InputQuantizer>&
+                            quantizer);  // quantizes a slot once, however many products read it
 
   const Model& model_;
   LinearPacker& packer_;
   Program program_;
   struct Codes {
     int x, codes;
-    bool symmetric;
+    std::shared_ptr<const InputQuantizer> quantizer;
   };
   std::vector<Codes> codes_;
 };

@@ -66,7 +66,8 @@ TEST(Quantize, CodesScalesAndErrors) {
   EXPECT_EQ(*applied.report.details.find("quantized_linear_layers"), Json(12));
   EXPECT_EQ(*applied.report.details.find("kept_in_float"), string_list({"classifier", "pooler.dense"}));
   const auto& query = std::get<AttentionSpec>(applied.model.description.blocks[0].part).query;
-  EXPECT_EQ(resolve_linear(applied.model, query).activations, ActivationScheme::kAffinePerToken);
+  EXPECT_EQ(resolve_linear(applied.model, query).activations,
+            (ActivationScheme{ActivationScheme::Kind::kPerToken, false, 8}));
 }
 
 TEST(Quantize, TheSourceIsNotChanged) {
@@ -188,10 +189,9 @@ TEST(Quantize, ConfigHasTheCompressedTensorsForm) {
     const Json* found = result.config.find("quantization_config");
     ASSERT_NE(found, nullptr) << c.scheme;
     EXPECT_EQ(found->dump(), wanted) << c.scheme << " " << c.activations << " " << c.embeddings;
-    EXPECT_EQ(activation_scheme(result.config), c.wanted == "null" ? ActivationScheme::kNone
-                                                : c.activations == std::string("affine")
-                                                    ? ActivationScheme::kAffinePerToken
-                                                    : ActivationScheme::kSymmetricPerToken);
+    const ActivationScheme scheme = activation_scheme(result.config);
+    EXPECT_EQ(scheme.kind == ActivationScheme::Kind::kNone, c.wanted == "null");
+    EXPECT_EQ(scheme.symmetric, c.wanted != "null" && c.activations == std::string("symmetric"));
   }
 }
 

@@ -322,11 +322,36 @@ TEST(Quantize, EqualsTheOneQuantizer) {
         x[f * width + 7] = f == features - 1 ? -INFINITY : 1;
         x[f * width + 8] = 3.0e38f * (f % 2 == 0 ? 1.0f : -1.0f);
       }
-      for (const bool affine : {true, false}) {
+      Guarded<float> multiplier(static_cast<std::size_t>(features));
+      for (int64_t f = 0; f < features; ++f) multiplier[f] = std::exp(rng.normal());
+      struct Case {
+        void (*quantize::Kernel::*function)(const quantize::Args&);
+        bool multiplied;
+        int32_t largest;
+      };
+      for (const Case& c : {Case{&quantize::Kernel::affine, false, 255},
+                            {&quantize::Kernel::affine, true, 255},
+                            {&quantize::Kernel::affine, true, 127},
+                            {&quantize::Kernel::symmetric, false, 127},
+                            {&quantize::Kernel::symmetric, true, 63},
+                            {&quantize::Kernel::fixed, false, 255},
+                            {&quantize::Kernel::fixed, true, 127}}) {
         const auto run = [&](const quantize::Kernel& kernel) {
           std::memset(codes.data(), 0x55, codes.size());
-          (affine ? kernel.affine
-                  : kernel.symmetric)({x.data(), codes.data(), scale.data(), zero.data(), features, width});
+          quantize::Args args{.x = x.data(),
+                              .multiplier = c.multiplied ? multiplier.data() : nullptr,
+                              .codes = codes.data(),
+                              .scale = scale.data(),
+                              .zero_point = zero.data(),
+                              .features = features,
+                              .width = width,
+                              .largest = c.largest};
+          const QuantParams params = affine_params(-3, 5, {0, c.largest});
+          args.fixed_scale = params.scale;
+          args.fixed_inverse = params.inverse;
+          args.fixed_zero = params.zero_point;
+          args.fixed_lowest = c.multiplied ? 1 : 0;
+          (kernel.*c.function)(args);
         };
         run(*quantize::find(Isa::kRef));
         const auto wanted_codes = codes.copy();

@@ -77,6 +77,33 @@ TEST(Engine, IntegerProductsAgreeWithFloat64OnTheSameCodes) {
   }
 }
 
+TEST(Engine, EveryWayToQuantizeInputsAgreesWithFloat64) {
+  using Kind = ActivationScheme::Kind;
+  for (const Kind kind : {Kind::kPerToken, Kind::kStatic}) {
+    for (const bool symmetric : {false, true}) {
+      for (const int bits : {7, 8}) {
+        for (const bool smooth : {false, true}) {
+          for (Model model : {testing::make_bert_like(5), testing::make_mixed(5)}) {
+            model = testing::quantize_tiny(model, symmetric);
+            testing::set_input_scheme(model, {kind, symmetric, bits}, smooth);
+            for (const Block& block : model.description.blocks) {
+              const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part);
+              if (feed_forward == nullptr) continue;
+              const Linear linear = resolve_linear(model, feed_forward->down);
+              EXPECT_EQ(linear.activations, (ActivationScheme{kind, symmetric, bits}));
+              EXPECT_EQ(linear.smooth.bytes.empty(), !smooth);
+            }
+            EXPECT_LT(largest_error(model, some_batch(model, 5), IntegerProducts::kQuantized),
+                      bits == 8 ? 0.1 : 0.2)
+                << "static " << (kind == Kind::kStatic) << " symmetric " << symmetric << " bits " << bits
+                << " smooth " << smooth;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Engine, WeightOnlyIsComputedInFloat) {
   Model model = testing::quantize_tiny(testing::make_bert_like(6), false);
   model.config.erase("quantization_config");

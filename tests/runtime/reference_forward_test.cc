@@ -104,16 +104,30 @@ Matrix reference_linear(const Model& model, const LinearSpec& spec, const Matrix
   Matrix y(input.size(), std::vector<double>(static_cast<std::size_t>(spec.out)));
   for (std::size_t t = 0; t < input.size(); ++t) {
     std::vector<double> x = input[t];
-    if (integers == IntegerProducts::kQuantized && linear.kind == LinearKind::kQuantized) {
-      const bool affine = linear.activations == ActivationScheme::kAffinePerToken;
+    if (integers == IntegerProducts::kQuantized && linear.kind == LinearKind::kQuantized &&
+        linear.activations.kind != ActivationScheme::Kind::kNone) {
+      const ActivationScheme& scheme = linear.activations;
+      std::vector<float> smooth(x.size(), 1.0f);
+      if (!linear.smooth.bytes.empty()) smooth = read_floats(linear.smooth, spec.name);
+      const int32_t levels = 1 << scheme.bits;
+      IntegerRange range =
+          scheme.symmetric ? IntegerRange{-(levels / 2 - 1), levels / 2 - 1} : IntegerRange{0, levels - 1};
       double lo = 0, hi = 0;
-      for (const double value : x) lo = std::min(lo, value), hi = std::max(hi, value);
-      const IntegerRange range = affine ? kUint8 : kInt8;
-      const QuantParams params = affine ? affine_params(static_cast<float>(lo), static_cast<float>(hi), range)
-                                        : symmetric_params(static_cast<float>(std::max(-lo, hi)), range);
-      for (double& value : x) {
-        const int32_t code = quantize_value(static_cast<float>(value), params, range);
-        value = static_cast<double>(params.scale) * (code - params.zero_point);
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        const double value = static_cast<float>(x[k]) * (1 / smooth[k]);
+        lo = std::min(lo, value), hi = std::max(hi, value);
+      }
+      QuantParams params = scheme.symmetric
+                               ? symmetric_params(static_cast<float>(std::max(-lo, hi)), range)
+                               : affine_params(static_cast<float>(lo), static_cast<float>(hi), range);
+      if (scheme.kind == ActivationScheme::Kind::kStatic) {
+        params = {linear.input_scale, 1 / linear.input_scale, linear.input_zero};
+        range = {scheme.symmetric ? 1 : 0, levels - 1};
+      }
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        const int32_t code = quantize_value(static_cast<float>(x[k]) * (1 / smooth[k]), params, range);
+        // The dense weight has 1 / smooth in it.
+        x[k] = static_cast<double>(params.scale) * (code - params.zero_point) * smooth[k];
       }
     }
     for (int64_t n = 0; n < spec.out; ++n) {

@@ -68,8 +68,18 @@ class RowsAreBitEqual : public ::testing::TestWithParam<int> {
         return testing::quantize_tiny(testing::make_bert_like(13), false);
       case 3:
         return testing::quantize_tiny(testing::make_mixed(14), false);
-      default:
+      case 4:
         return testing::quantize_tiny(testing::make_bert_like(15), true);
+      case 5: {
+        Model model = testing::quantize_tiny(testing::make_mixed(16), false);
+        testing::set_input_scheme(model, {ActivationScheme::Kind::kPerToken, false, 7}, true);
+        return model;
+      }
+      default: {
+        Model model = testing::quantize_tiny(testing::make_bert_like(17), false);
+        testing::set_input_scheme(model, {ActivationScheme::Kind::kStatic, false, 8}, true);
+        return model;
+      }
     }
   }
 };
@@ -129,10 +139,11 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
 }
 
 std::string name_model(const ::testing::TestParamInfo<int>& info) {
-  const char* const names[] = {"Fp32Bert", "Fp32Mixed", "Int8Bert", "Int8Mixed", "Int8SymmetricBert"};
+  const char* const names[] = {"Fp32Bert",          "Fp32Mixed",        "Int8Bert",        "Int8Mixed",
+                               "Int8SymmetricBert", "Uint7SmoothMixed", "StaticSmoothBert"};
   return names[info.param];
 }
-INSTANTIATE_TEST_SUITE_P(Models, RowsAreBitEqual, ::testing::Range(0, 5), name_model);
+INSTANTIATE_TEST_SUITE_P(Models, RowsAreBitEqual, ::testing::Range(0, 7), name_model);
 
 TEST(Session, SplittingABatchIsInvisible) {
   const Model model = testing::make_bert_like(2);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "model/linear.h"
 #include "model/model.h"
 #include "text/ragged_batch.h"
 
@@ -29,6 +30,10 @@ Model make_mixed(uint64_t seed);
 // The same model with INT8 weights (numerics/quantizer.h) and embeddings; activations are affine or
 // symmetric. Low-rank products stay FP32.
 Model quantize_tiny(const Model& model, bool symmetric);
+
+// Gives the products of a quantize_tiny model another way to quantize their inputs: fixed ranges of about +-3
+// when static, and with `smooth` a vector that the input is divided by.
+void set_input_scheme(Model& model, const ActivationScheme& scheme, bool smooth);
 
 // Sequences of 1 to max_length tokens, most of them short.
 std::vector<int32_t> random_ids(Rng& rng, int64_t length, int64_t vocab_size);

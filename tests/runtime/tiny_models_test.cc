@@ -267,6 +267,39 @@ Model quantize_tiny(const Model& model, bool symmetric) {
   return quantized;
 }
 
+void set_input_scheme(Model& model, const ActivationScheme& scheme, bool smooth) {
+  const bool fixed = scheme.kind == ActivationScheme::Kind::kStatic;
+  Json* activations = model.config.find("quantization_config")
+                          ->find("config_groups")
+                          ->find("group_0")
+                          ->find("input_activations");
+  activations->set("dynamic", !fixed);
+  activations->set("strategy", fixed ? "tensor" : "token");
+  activations->set("symmetric", scheme.symmetric);
+  activations->set("num_bits", scheme.bits);
+  Rng rng(77);
+  TensorMap added;
+  for (const auto& [name, tensor] : model.tensors) {
+    if (tensor.type != DType::kI8 || !name.ends_with(".weight")) continue;
+    const std::string module = name.substr(0, name.size() - 7);
+    if (smooth) {
+      std::vector<float> values(static_cast<std::size_t>(tensor.shape[1]));
+      // One vector for one width, so that products of one input can share its codes.
+      Rng own(static_cast<uint64_t>(tensor.shape[1]));
+      for (float& value : values) value = std::exp(0.5f * own.normal());
+      added.set(module + ".smooth", Tensor::from_floats({tensor.shape[1]}, values));
+    }
+    if (!fixed) continue;
+    const int half = 1 << (scheme.bits - 1);
+    const float scale[] = {6.0f / static_cast<float>(2 * half - 1)};
+    added.set(module + ".input_scale", Tensor::from_floats({1}, scale));
+    added.set(module + ".input_zero_point",
+              Tensor::from_bytes(DType::kI8, {1},
+                                 {static_cast<std::byte>(scheme.symmetric ? 0 : rng.below(9) - 4)}));
+  }
+  for (const auto& [name, tensor] : added) model.tensors.set(name, tensor);
+}
+
 std::vector<int32_t> random_ids(Rng& rng, int64_t length, int64_t vocab_size) {
   std::vector<int32_t> ids(static_cast<std::size_t>(length));
   for (int32_t& id : ids) id = static_cast<int32_t>(rng.below(static_cast<uint64_t>(vocab_size)));
@@ -296,7 +329,7 @@ TEST(TinyModels, HoldWhatTheySay) {
   const Model integer = quantize_tiny(bert, false);
   EXPECT_EQ(
       resolve_linear(integer, std::get<AttentionSpec>(bert.description.blocks[0].part).query).activations,
-      ActivationScheme::kAffinePerToken);
+      (ActivationScheme{ActivationScheme::Kind::kPerToken, false, 8}));
 }
 
 }  // namespace penjing::testing

@@ -4,5 +4,5 @@
 
 namespace penjing::quantize::avx2 {
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2, affine, symmetric};
+const Kernel kernel = {Isa::kAvx2, affine, symmetric, fixed};
 }  // namespace penjing::quantize::avx2

@@ -4,5 +4,5 @@
 
 namespace penjing::quantize::avx512 {
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512, affine, symmetric};
+const Kernel kernel = {Isa::kAvx512, affine, symmetric, fixed};
 }  // namespace penjing::quantize::avx512
