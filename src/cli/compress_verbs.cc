@@ -6,7 +6,9 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text_table.h"
+#include "cli/method_context.h"
 #include "compress/method.h"
 #include "compress/provenance.h"
 #include "io/model_folder.h"
@@ -18,6 +20,7 @@ namespace {
 // What the command line gave for one verb; lives as long as the program.
 struct VerbOptions {
   std::string model, out, method;
+  CalibrationOptions calibration;
   std::vector<const Method*> methods;
   std::map<std::string, std::string> text;
   std::map<std::string, std::vector<std::string>> lists;
@@ -86,13 +89,15 @@ const Method& chosen_method(const VerbOptions& options) {
 int run_verb(const CLI::App& app, const VerbOptions& options, const CommonOptions& common) {
   const Method& method = chosen_method(options);
   const Json params = resolve_params(method, given_params(app, options));
-  if (method.needs != Needs::kNothing) {
+  if (method.needs != Needs::kNothing && method.needs != Needs::kCalibrationText) {
     fail(ErrorKind::kUnsupported, "{}: needs data or training that this build does not offer yet",
          method.name);
   }
   const auto source_folder = resolve_model(options.model);
   const Model source = read_model(source_folder);
-  MethodContext context;
+  MethodContext context =
+      make_method_context(source, options.calibration, std::make_shared<ThreadPool>(common.threads));
+  context.note = [](const std::string& line) { log_info("{}", line); };
   MethodReport report;
   const Model result = method.apply(source, params, context, report);
   std::uintmax_t bytes_after = 0;
@@ -161,6 +166,15 @@ std::vector<CompressVerb> declare_compress_verbs(CLI::App& app) {
       verb->footer(verb->get_footer() + "\n\n" + method->help);
     }
     options->methods.push_back(method);
+    if (method->needs == Needs::kCalibrationText && verb->get_option_no_throw("--calibration") == nullptr) {
+      verb->add_option("--calibration", options->calibration.texts,
+                       "texts to calibrate with, one a line; default: sentences that ship with Penjing");
+      verb->add_option("--samples", options->calibration.samples, "how many of them at most")
+          ->capture_default_str()
+          ->check(CLI::Range(1, 1000000));
+      verb->add_option("--statistics", options->calibration.statistics,
+                       "a file that `penjing calibrate` wrote, to use instead of texts");
+    }
     for (const ParamInfo& info : method->params()) add_param(*verb, *options, info);
   }
   return verbs;

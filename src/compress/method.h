@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "compress/calibration.h"
 #include "model/model.h"
 
 namespace penjing {
@@ -28,13 +29,17 @@ struct ParamInfo {
   std::string help;
 };
 
+// kCalibrationText: may look at texts, by its parameters; there are always some
+// (compress/calibration_texts.h).
 enum class Needs { kNothing, kCalibrationText, kLabels, kGradients, kTeacher };
 
 // What a method may use beside the model and its parameters.
 struct MethodContext {
-  std::vector<std::string> calibration_texts;
-  std::function<void(const std::string&)>
-      note;  // a line for the user ("ignored: pooler.dense"); may be empty
+  CalibrationRun run_calibration;  // the calibration texts through a model; empty: there are none
+  std::string calibration_source;  // "300 texts of FILE"
+  std::filesystem::path
+      statistics;  // of an earlier run (write_statistics), to use instead of texts; or empty
+  std::function<void(const std::string&)> note;  // a line for the user; may be empty
 };
 
 // What it did, for compression.json and the printed table.
