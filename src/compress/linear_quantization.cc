@@ -24,6 +24,19 @@ std::vector<float> mean_squares(const PreparedInputs& inputs, const std::string&
   return squares;
 }
 
+// True for a layer that reads what attention or the activation function has made: smoothing it gains nothing
+// on MiniLM and costs BERT-base agreement (docs/methods/quantize.md).
+bool reads_inside_block(const Description& description, const std::string& module) {
+  for (const Block& block : description.blocks) {
+    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
+      if (attention->output.name == module) return true;
+    } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
+      if (feed_forward->down.name == module) return true;
+    }
+  }
+  return false;
+}
+
 IntegerRange activation_codes(const LinearQuantization& how) {
   const int32_t levels = 1 << how.activation_bits;
   return how.symmetric ? IntegerRange{-(levels / 2 - 1), levels / 2 - 1} : IntegerRange{0, levels - 1};
@@ -73,6 +86,8 @@ PreparedInputs prepare_inputs(const Model& model, const LinearQuantization& how,
   }
   for (const auto& members : groups) {
     if (!how.smooth && !how.activation_aware) break;
+    if (how.smooth && !how.smooth_everywhere && reads_inside_block(model.description, members.front()))
+      continue;
     const SiteStatistics& statistics = inputs.statistics.at(members.front());
     std::vector<std::vector<float>> values;
     std::vector<GroupWeight> weights;

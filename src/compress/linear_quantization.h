@@ -16,6 +16,7 @@ struct LinearQuantization {
   bool error_feedback = false;  // weights by round_with_feedback
   bool activation_aware = false;
   bool smooth = false;
+  bool smooth_everywhere = false;  // else only inputs that every token's norm has just made (Q, K, V and up)
   double smooth_alpha = 0.5;
   bool bias_correction = false;
   // Activations; bits 0: they stay FP32 (weight-only).

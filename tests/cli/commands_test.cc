@@ -315,5 +315,56 @@ TEST_F(Commands, Import) {
   EXPECT_FALSE(fs::exists(work_ / "other"));
 }
 
+TEST_F(Commands, EveryWayToQuantize) {
+  const std::string model = make_model(TinyHead::kMasked);
+  std::ofstream(work_ / "texts.txt")
+      << "the big cat sat on the mat .\na dog ran in the house\nred , red cat\nthe dog sat\n";
+  int number = 0;
+  for (const std::vector<std::string>& flags : std::vector<std::vector<std::string>>{
+           {"--smooth"},
+           {"--scheme", "w7a7", "--smooth"},
+           {"--scheme", "w4a8", "--error-feedback"},
+           {"--scheme", "w4a16", "--group-size", "16", "--awq"},
+           {"--scheme", "w4a16", "--error-feedback", "--weights", "mse"},
+           {"--range", "static", "--observer", "entropy", "--activations", "symmetric"},
+           {"--range", "static", "--observer", "percentile", "--smooth", "--bias-correction"},
+           {"--granularity", "tensor"},
+           {"--keep", "2"}}) {
+    const std::string out = path("q" + std::to_string(number++));
+    std::vector<std::string> command = {"quantize", model, "--out", out, "--calibration", path("texts.txt")};
+    command.insert(command.end(), flags.begin(), flags.end());
+    const Json made = want_json(command);
+    EXPECT_EQ(made.find("details")->find("quantized_linear_layers")->as_int(""),
+              flags[0] == "--keep" ? 10 : 12);
+    const Json verdict = want_json({"verify", out, "--reference", model, "--data", path("texts.txt")});
+    const bool coarse = flags[1 % flags.size()].starts_with("w4");
+    EXPECT_GT(verdict.find("cosine_mean")->as_double(""), coarse ? 0.9 : 0.99) << flags[0] << " " << number;
+  }
+}
+
+TEST_F(Commands, CalibrationFileGivesTheSameModel) {
+  const std::string model = make_model(TinyHead::kSentence);
+  std::ofstream(work_ / "texts.txt") << "the big cat sat on the mat .\na dog ran in the house\n";
+  const Json made = want_json({"calibrate", model, "--calibration", path("texts.txt"), "--out", path("s")});
+  EXPECT_EQ(made.find("inputs")->as_object("").size(), 8u);
+  want({"quantize", model, "--smooth", "--calibration", path("texts.txt"), "--out", path("a")});
+  want({"quantize", model, "--smooth", "--statistics", path("s"), "--out", path("b")});
+  EXPECT_EQ(slurp("a/model.safetensors"), slurp("b/model.safetensors"));
+  want({"quantize", model, "--range", "static", "--observer", "mse", "--statistics", path("s"), "--out",
+        path("c")});
+  // Texts that ship with the program stand in where none are given; their word pieces exist in any
+  // vocabulary.
+  want({"quantize", model, "--smooth", "--samples", "20", "--out", path("d")});
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{"--scheme", "w8a16", "--range", "static"},
+                                             {"--smooth", "--awq"},
+                                             {"--granularity", "tensor", "--error-feedback"}}) {
+    std::vector<std::string> command = {"quantize", model, "--out", path("no")};
+    command.insert(command.end(), wrong.begin(), wrong.end());
+    EXPECT_EQ(run_program({command}).status, 2) << wrong[0];
+  }
+  EXPECT_FALSE(fs::exists(work_ / "no"));
+}
+
 }  // namespace
 }  // namespace penjing

@@ -28,7 +28,8 @@ namespace penjing {
 namespace {
 
 struct Params {
-  std::string scheme = "w8a8", activations = "affine", range = "dynamic", observer = "minmax";
+  std::string scheme = "w8a8", activations = "affine", range = "dynamic", observer = "minmax",
+              smooth_inputs = "norm";
   std::string granularity = "channel", weights = "minmax", embeddings = "int8";
   int64_t group_size = 32, keep = 0;
   double smooth_alpha = 0.5;
@@ -51,6 +52,8 @@ struct Params {
              "scale of weights: the extremes, or the least squared error");
     v.flag("smooth", smooth,
            "move the outliers of activations into the weights (SmoothQuant, inside the layer)");
+    v.choice("smooth_inputs", smooth_inputs, {"norm", "all"},
+             "smooth: the inputs that a LayerNorm has made, or those of every layer");
     v.number("smooth_alpha", smooth_alpha, 0, 1, "smooth: how much of them");
     v.flag("awq", awq, "weight-only: scale columns by how large their inputs are");
     v.flag("error_feedback", error_feedback, "carry each column's rounding error to the next ones (GPTQ)");
@@ -83,6 +86,7 @@ LinearQuantization quantization_of(const Params& params) {
   how.error_feedback = params.error_feedback;
   how.activation_aware = params.awq;
   how.smooth = params.smooth;
+  how.smooth_everywhere = params.smooth_inputs == "all";
   how.smooth_alpha = params.smooth_alpha;
   how.bias_correction = params.bias_correction;
   how.activation_bits = params.activation_bits();
