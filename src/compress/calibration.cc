@@ -119,7 +119,7 @@ Calibration collect_statistics(const Model& model, const CalibrationRun& run,
   InputTap first(request, [&](const std::string& module, const float* rows, int64_t num_rows, int64_t dim) {
     accumulate(sites[module], module, rows, num_rows, dim);
   });
-  run(model, first);
+  run(model, first, kAllTexts);
   Calibration result;
   for (const std::string& module : request.modules) {
     const auto site = sites.find(module);
@@ -134,7 +134,7 @@ Calibration collect_statistics(const Model& model, const CalibrationRun& run,
   if (request.histograms) {
     InputTap second(request, [&](const std::string& module, const float* rows, int64_t num_rows,
                                  int64_t dim) { count_values(result.at(module), rows, num_rows * dim); });
-    run(model, second);
+    run(model, second, kAllTexts);
   }
   return result;
 }
@@ -160,7 +160,7 @@ std::map<std::string, std::vector<float>> collect_second_moments(const Model& mo
       }
     }
   });
-  run(model, tap);
+  run(model, tap, kAllTexts);
   for (auto& [module, h] : moments) {
     const auto width = static_cast<std::size_t>(std::llround(std::sqrt(static_cast<double>(h.size()))));
     for (std::size_t i = 0; i < width; ++i) {

@@ -22,8 +22,10 @@ struct SiteStatistics {
 };
 inline constexpr int kHistogramBins = 2048;
 
-// Runs the calibration texts through a model, a few at a time and always in the same order, under a tap.
-using CalibrationRun = std::function<void(const Model& model, Tap& tap)>;
+// Runs the calibration texts, or the first max_texts of them, through a model, a few at a time and always in
+// the same order, under a tap.
+inline constexpr std::size_t kAllTexts = SIZE_MAX;
+using CalibrationRun = std::function<void(const Model& model, Tap& tap, std::size_t max_texts)>;
 
 // Linear layers of the encoder that read the same value, in the order of the forward pass: {query, key,
 // value}, {output}, {up, gate}, {down}, ... Statistics belong to the first of each group.

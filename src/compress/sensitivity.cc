@@ -9,6 +9,9 @@ namespace penjing {
 
 namespace {
 
+// Enough to order layers: on BERT-base every text more costs 72 forwards.
+constexpr std::size_t kTexts = 32;
+
 // Keeps the rows of one site.
 class SiteRows : public Tap {
  public:
@@ -56,7 +59,7 @@ std::vector<std::pair<std::string, double>> measure_sensitivity(
     const std::function<void(Model& copy, const std::string& module)>& change) {
   const std::string site = output_site(model.description);
   SiteRows original(site);
-  run(model, original);
+  run(model, original, kTexts);
   if (original.rows.empty()) fail(ErrorKind::kInput, "calibration: no token reached {}", site);
   std::vector<std::pair<std::string, double>> harm;
   Progress progress("sensitivity", static_cast<int64_t>(modules.size()), "modules");
@@ -64,7 +67,7 @@ std::vector<std::pair<std::string, double>> measure_sensitivity(
     Model copy = model;
     change(copy, module);
     SiteRows changed(site);
-    run(copy, changed);
+    run(copy, changed, kTexts);
     harm.emplace_back(module, relative_error(original, changed));
     progress.advance();
   }
