@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The table of docs/methods/quantize.md: every scheme and observer on MiniLM and BERT-base, by the real runtime.
 
-usage: quantization_table.py --data DATA --wiki TEXTS.txt [--penjing build/release/penjing] [--only PATTERN] [--json OUT]
+usage: quantization_table.py --data DATA --wiki TEXTS.txt [--penjing build/release/penjing] [--only TEXT] [--first N] [--json OUT]
   --data  a folder with glue-stsb/sts-test.csv
   --wiki  plain text for masked words, one passage a line; every 7th piece is masked
 MiniLM: Spearman on the STS benchmark's test set, mean and worst cosine to FP32 over its 2,758 sentences, size of the
@@ -66,7 +66,8 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--wiki", type=pathlib.Path, required=True)
     parser.add_argument("--penjing", default="build/release/penjing")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--first", type=int, default=0, help="number of the first row")
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
     scores, sentences = read_pairs(arguments.data / "glue-stsb" / "sts-test.csv")
@@ -96,7 +97,7 @@ def main():
         print("| scheme | MiniLM weights | Spearman | cosine mean | worst | BERT-base agreement | accuracy | flags |")
         print("|---|---|---|---|---|---|---|---|")
         for number, (name, flags) in enumerate(ROWS):
-            if arguments.only not in name:
+            if arguments.only not in name or number < arguments.first:
                 continue
             small, big = work / f"m{number}", work / f"b{number}"
             report = json.loads(run("quantize", "minilm", *flags.split(), "--out", small, "--json"))

@@ -35,17 +35,18 @@ MethodContext make_method_context(const Model& model, const CalibrationOptions& 
   context.statistics = options.statistics;
   context.calibration_source = fmt::format(
       "{} texts {}", texts->size(), options.texts.empty() ? "that ship with Penjing" : "of " + options.texts);
-  context.run_calibration = [texts, folder = model.folder, pool = std::move(pool)](const Model& subject,
-                                                                                   Tap& tap) {
+  context.run_calibration = [texts, folder = model.folder, pool = std::move(pool)](
+                                const Model& subject, Tap& tap, std::size_t max_texts) {
     const auto tokenizer = Tokenizer::load(folder);
     const auto session = Engine::build(subject, {{OutputKind::kHidden}})->new_session(pool);
     EncodeOptions how;
     how.max_length = std::min(kMaxTokens, session->max_length());
-    Progress progress("calibration", static_cast<int64_t>(texts->size()), "texts");
-    for (std::size_t begin = 0; begin < texts->size(); begin += kTextsTogether) {
+    const std::size_t count = std::min(texts->size(), max_texts);
+    Progress progress("calibration", static_cast<int64_t>(count), "texts");
+    for (std::size_t begin = 0; begin < count; begin += kTextsTogether) {
       check_interrupt();
       RaggedBatch batch;
-      const std::size_t end = std::min(begin + kTextsTogether, texts->size());
+      const std::size_t end = std::min(begin + kTextsTogether, count);
       for (std::size_t i = begin; i < end; ++i) {
         const Encoding encoding = tokenizer->encode((*texts)[i], how);
         batch.append(encoding.ids, encoding.type_ids);

@@ -20,7 +20,7 @@ constexpr int64_t kForwards = 5, kRows = 7;
 
 // A run that shows made-up inputs of every linear layer: the same for those that read one value.
 CalibrationRun fake_run() {
-  return [](const Model& model, Tap& tap) {
+  return [](const Model& model, Tap& tap, std::size_t) {
     for (int64_t forward = 0; forward < kForwards; ++forward) {
       uint64_t stream = 0;
       for (const auto& group : linear_groups(model.description)) {
@@ -56,7 +56,7 @@ std::vector<std::vector<float>> rows_of(const Model& model, const std::string& m
     }
   } tap;
   tap.site = module + ".in";
-  fake_run()(model, tap);
+  fake_run()(model, tap, kAllTexts);
   return tap.rows;
 }
 
@@ -155,7 +155,7 @@ TEST(Calibration, NothingSeenIsSaid) {
   request.modules = {"encoder.layer.0.output.dense"};
   EXPECT_NE(error_of([&] {
               (void)collect_statistics(
-                  model, [](const Model&, Tap&) {}, request);
+                  model, [](const Model&, Tap&, std::size_t) {}, request);
             }).find("no token"),
             std::string::npos);
 }
@@ -251,7 +251,7 @@ TEST(LinearQuantization, EverythingTogetherIsAModelThatHoldsTogether) {
 TEST(Sensitivity, OrdersByHarm) {
   // A run that shows as output the sum of a layer's weights: who is changed more, harms more.
   const Model model = whole_tiny_bert();
-  const CalibrationRun run = [](const Model& subject, Tap& tap) {
+  const CalibrationRun run = [](const Model& subject, Tap& tap, std::size_t) {
     float rows[4] = {1, 2, 3, 4};
     for (const auto& [name, tensor] : subject.tensors) {
       if (name.ends_with("dense.bias")) rows[0] += read_floats(tensor, name)[0];
