@@ -1,24 +1,26 @@
 """The rules of structure, read from the sources: src/layers.txt, the include graph, where libraries may be used, names,
 sizes, lists; and, in a build, that objects compiled for an instruction set export nothing the linker could pick for
-another CPU. Then the checker itself: a small tree with one fault of each kind, each of which must be found."""
+another CPU. Then the checker itself: a small tree with one fault of each kind and an object with a weak symbol, each of
+which must be found."""
 
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
 import tempfile
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
-LISTED = re.compile(r"^PENJING_([A-Z]+)\(([a-z0-9_]+)(?:, *([a-z]+))?\)", re.MULTILINE)
+LISTED = re.compile(r"^[ \t]*PENJING_([A-Z]+)[ \t]*\( *([A-Za-z0-9_]+) *(?:, *([a-z]+) *)?\)", re.MULTILINE)
 # Library headers and the only places that may include them.
 CONFINED = {"nlohmann/": ("base/json.cc",), "CLI/": ("cli/",), "openssl/": ("base/",), "spdlog/": ("base/",)}
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
 MAX_LINES = 600
 # list -> where a line's source lies
 SOURCES = {"METHOD": "{module}/methods/{name}.cc", "ARCHITECTURE": "model/architectures/{name}.cc",
-           "COMMAND": "cli/commands/{name}.cc", "KERNEL": "{folder}/{name}.cc"}
+           "COMMAND": "cli/commands/{name}.cc", "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc", "TASK": "eval/tasks/{name}.cc"}
 
 
 def read_table(src):
@@ -94,6 +96,9 @@ def check_sources(src):
         faults.append(f"a cycle of includes: {' -> '.join(cycle)}")
     for path in sorted(src.rglob("*.def")):
         for kind, name, module in LISTED.findall(path.read_text()):
+            if kind not in SOURCES:
+                faults.append(f"{path.relative_to(src)}: PENJING_{kind} is no list that is known here")
+                continue
             source = SOURCES[kind].format(name=name, module=module, folder=path.parent.relative_to(src).as_posix())
             if not (src / source).is_file():
                 faults.append(f"{path.relative_to(src)}: {name} has no {source}")
@@ -102,13 +107,14 @@ def check_sources(src):
 
 def check_objects(build):
     """Weak symbols of objects compiled for an instruction set: the linker keeps one copy of those, perhaps this one."""
-    faults, seen = [], 0
+    faults, seen, wanted = [], 0, 0
     for entry in json.loads((build / "compile_commands.json").read_text()):
         command = entry["command"]
         if "/src/kernels/" not in entry["file"] or " -mavx" not in command:
             continue
         if "-fsanitize" in command or "--coverage" in command or " -O3" not in command:
             return [], 0  # instrumentation adds its own; only optimised builds are shipped
+        wanted += 1
         built = build / re.search(r" -o (\S+)", command).group(1)
         if not built.exists():
             continue
@@ -117,6 +123,8 @@ def check_objects(build):
         for line in out.splitlines():
             if line.split()[-2] in ("W", "V", "u"):
                 faults.append(f"{entry['file']}: exports the weak symbol {line.split()[-1]}")
+    if wanted > 0 and seen == 0:
+        faults.append(f"{build}: none of {wanted} objects of instruction sets is built")
     return faults, seen
 
 
@@ -136,7 +144,12 @@ FAULTS = {
     "says nothing": {"base/string_utils.cc": ""},
     "no #pragma once": {"base/bare.h": ""},
     "has no model/architectures/ghost.cc": {"model/architectures.def": "PENJING_ARCHITECTURE(ghost)\n"},
+    "has no model/architectures/spaced.cc": {"model/architectures.def": "  PENJING_ARCHITECTURE( spaced )  // why\n"},
+    "PENJING_TOY is no list": {"model/toys.def": "PENJING_TOY(ball)\n"},
 }
+# What an object for an instruction set may not hold, and what it may.
+WEAK = "inline int leaked(int x) { return x * 3; }\nint (*exported)(int) = leaked;\n"
+HIDDEN = "namespace { inline int kept(int x) { return x * 3; } }\nint (*exported)(int) = kept;\n"
 
 
 def check_the_checker():
@@ -156,11 +169,37 @@ def check_the_checker():
             sys.exit(f'the checker did not find "{wanted}" after {change}; it found {found}')
 
 
+def check_the_object_checker(compiler):
+    """Two objects as a build makes them: one with an inline function that the linker may share, one without."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = pathlib.Path(folder)
+        commands = [{"directory": folder, "file": f"{folder}/src/kernels/{name}/avx2.cc",
+                     "command": f"{compiler} -mavx2 -O3 -o {name}.o -c src/kernels/{name}/avx2.cc"}
+                    for name in ("weak", "hidden")]
+        (build / "compile_commands.json").write_text(json.dumps(commands))
+        if not any("none of 2 objects" in fault for fault in check_objects(build)[0]):
+            sys.exit("the checker took a build without objects for a sound one")
+        for name, text in (("weak", WEAK), ("hidden", HIDDEN)):
+            source = build / "src/kernels" / name / "avx2.cc"
+            source.parent.mkdir(parents=True)
+            source.write_text(text)
+        for entry in commands:
+            subprocess.run(entry["command"].split(), cwd=folder, check=True)
+        faults, seen = check_objects(build)
+        if seen != 2 or len(faults) != 1 or "kernels/weak/" not in faults[0] or "leaked" not in faults[0]:
+            sys.exit(f"the checker looked at {seen} of 2 objects and found {faults}; wanted: leaked, of kernels/weak")
+
+
 def main():
     check_the_checker()
+    build = pathlib.Path(os.environ["PENJING_BINARY_DIR"])
+    cache = (build / "CMakeCache.txt").read_text()
+    compiler = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.MULTILINE).group(1)
+    if platform.machine() in ("x86_64", "AMD64"):
+        check_the_object_checker(compiler)
     source = pathlib.Path(__file__).resolve().parents[1]
     faults = check_sources(source / "src")
-    objects, seen = check_objects(pathlib.Path(os.environ["PENJING_BINARY_DIR"]))
+    objects, seen = check_objects(build)
     print(f"{seen} objects of instruction sets looked at")
     faults += objects
     print("\n".join(faults))
