@@ -47,10 +47,11 @@ QuantParams symmetric_params(float max_abs, IntegerRange range) {
 
 int32_t quantize_value(float x, const QuantParams& params, IntegerRange range) {
   const auto zero = static_cast<float>(params.zero_point);
+  const auto min = static_cast<float>(range.min), max = static_cast<float>(range.max);
   const float code = std::nearbyint(x * params.inverse) + zero;
-  // Clamped as a float, so that no conversion can overflow. With the comparisons in this order a NaN would
-  // give range.min; callers refuse NaN before.
-  return round_even(std::clamp(code, static_cast<float>(range.min), static_cast<float>(range.max)));
+  // Clamped as a float, so that no conversion can overflow. With the comparisons in this order (unlike
+  // std::clamp's) a NaN gives range.min, not an undefined conversion; callers refuse NaN before.
+  return round_even(code > min ? (code < max ? code : max) : min);
 }
 
 void quantize_rows_symmetric(std::span<const float> weight, int64_t rows, int64_t columns, IntegerRange range,

@@ -5,6 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace penjing {
 namespace {
 
@@ -57,7 +61,7 @@ TEST(Float16, EveryBfloat16HasItsValue) {
 }
 
 // One float in 4,099 of all 2^32, and both neighbours of every half's and bfloat16's midpoint;
-// tools/exhaustive_float16 does them all.
+// tools/exhaustive_numerics.cc does them all.
 TEST(Float16, FloatsRoundToNearestEven) {
   const auto check = [](uint32_t bits) {
     const float x = std::bit_cast<float>(bits);
@@ -84,6 +88,31 @@ TEST(Float16, FloatsRoundToNearestEven) {
     for (const uint32_t bits : {between - 1, between, between + 1}) check(bits);
   }
 }
+
+#if defined(__x86_64__)
+__attribute__((target("f16c"))) uint16_t half_by_instruction(float x) {
+  return static_cast<uint16_t>(_mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT), 0));
+}
+
+__attribute__((target("f16c"))) float float_by_instruction(uint16_t half) {
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half)));
+}
+
+// Bit for bit what the CPU does, NaN payloads as well: kernels use its instruction, everything else ours.
+TEST(Float16, AgreesWithTheInstruction) {
+  if (!__builtin_cpu_supports("f16c")) GTEST_SKIP() << "this CPU has no F16C";
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 1021) {
+    const float x = std::bit_cast<float>(static_cast<uint32_t>(bits));
+    ASSERT_EQ(float_to_half(x), half_by_instruction(x)) << bits;
+  }
+  for (uint32_t i = 0; i < 65536; ++i) {
+    const auto half = static_cast<uint16_t>(i);
+    ASSERT_EQ(std::bit_cast<uint32_t>(half_to_float(half)),
+              std::bit_cast<uint32_t>(float_by_instruction(half)))
+        << i;
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace penjing

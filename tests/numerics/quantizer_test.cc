@@ -84,6 +84,59 @@ TEST(Quantizer, RangesWithoutAScale) {
   EXPECT_EQ(symmetric_params(0, kInt8).scale, 1.0f);
 }
 
+// No float, finite or not, leads outside the codes or to a conversion that C++ leaves undefined.
+TEST(Quantizer, EveryFloatGetsACode) {
+  const float infinity = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
+  for (const IntegerRange range : kRanges) {
+    for (const QuantParams& p : {affine_params(-1, 3, range), affine_params(-2e-36f, 0, range),
+                                 affine_params(0, 5e37f, range), symmetric_params(1, range), QuantParams{}}) {
+      ASSERT_EQ(quantize_value(nan, p, range), range.min);
+      ASSERT_EQ(quantize_value(-nan, p, range), range.min);
+      ASSERT_EQ(quantize_value(infinity, p, range), range.max);
+      ASSERT_EQ(quantize_value(-infinity, p, range), range.min);
+      int32_t last = range.min;
+      for (const float x : {-3e38f, -1e10f, -1.0f, -1e-40f, -0.0f, 0.0f, 1e-40f, 0.3f, 1.0f, 1e10f, 3e38f}) {
+        const int32_t q = quantize_value(x, p, range);
+        ASSERT_GE(q, last) << x;  // and in order
+        ASSERT_LE(q, range.max) << x;
+        last = q;
+      }
+    }
+    // Params of what is no range: the ones that stand for "no scale", in which 0 is exact.
+    for (const auto& [low, high] :
+         {std::pair<float, float>{nan, nan}, {nan, 1}, {-1, nan}, {-infinity, 1}, {0, infinity}}) {
+      const QuantParams p = affine_params(low, high, range);
+      EXPECT_TRUE(std::isnormal(p.scale) && std::isnormal(p.inverse)) << low << ' ' << high;
+      EXPECT_GE(p.zero_point, range.min);
+      EXPECT_LE(p.zero_point, range.max);
+      EXPECT_EQ(dequantize_value(quantize_value(0, p, range), p), 0.0f);
+    }
+    for (const float largest : {nan, infinity, 0.0f, 1e-42f}) {
+      const QuantParams p = symmetric_params(largest, range);
+      EXPECT_EQ(p.scale, 1.0f) << largest;
+      EXPECT_EQ(p.inverse, 1.0f) << largest;
+      EXPECT_EQ(p.zero_point, 0) << largest;
+    }
+  }
+}
+
+// A row whose numbers are all the same, of either sign, comes back exactly or within the rounding of its
+// scale.
+TEST(Quantizer, ConstantRows) {
+  for (const float value : {-4.0f, -0.1f, 0.1f, 7.25f, 1e30f}) {
+    const std::vector<float> row(16, value);
+    std::vector<int8_t> codes(16);
+    std::vector<float> scales(1);
+    quantize_rows_symmetric(row, 1, 16, kInt8, codes, scales);
+    for (const int8_t code : codes) EXPECT_EQ(code, value < 0 ? -127 : 127) << value;
+    EXPECT_NEAR(scales[0] * 127, std::abs(value), std::abs(value) * 1e-6) << value;
+    const QuantParams p = affine_params(value, value, kUint8);
+    EXPECT_EQ(quantize_value(value, p, kUint8), value < 0 ? 0 : 255) << value;
+    EXPECT_EQ(p.zero_point, value < 0 ? 255 : 0) << value;
+  }
+}
+
 TEST(Quantizer, RowsHaveTheirOwnScale) {
   Rng rng(3);
   constexpr int64_t kRows = 7, kColumns = 33;
