@@ -20,7 +20,7 @@ VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
 MAX_LINES = 600
 # list -> where a line's source lies
 SOURCES = {"METHOD": "{module}/methods/{name}.cc", "ARCHITECTURE": "model/architectures/{name}.cc",
-           "COMMAND": "cli/commands/{name}.cc", "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc", "TASK": "eval/tasks/{name}.cc"}
+           "COMMAND": "cli/commands/{name}.cc", "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc"}
 
 
 def read_table(src):
