@@ -12,6 +12,51 @@ namespace penjing {
 
 namespace {
 
+void append_quoted(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+// What a message shows of a hostile text: escaped, and at most `limit` bytes, cut between characters.
+std::string excerpt(std::string text, std::size_t limit) {
+  if (text.size() <= limit) return text;
+  std::size_t end = limit - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  text.resize(end);
+  return text + "...";
+}
+
 // Adapts nlohmann's SAX events to JsonHandler and enforces the limits. nlohmann's parser is iterative, so
 // depth costs no stack.
 class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
@@ -84,7 +129,11 @@ class TreeBuilder : public JsonHandler {
   void on_string(std::string&& value) override { place(Json(std::move(value))); }
   void on_key(std::string&& key) override {
     Level& level = levels_.back();
-    if (!level.keys.insert(key).second) fail(ErrorKind::kFormat, "{}: duplicate key \"{}\"", name_, key);
+    if (!level.keys.insert(key).second) {
+      std::string shown;
+      append_quoted(shown, key);
+      fail(ErrorKind::kFormat, "{}: duplicate key {}", name_, excerpt(std::move(shown), 60));
+    }
     level.key = std::move(key);
   }
   void begin_object() override { levels_.push_back({Json::object(), {}, {}}); }
@@ -119,42 +168,6 @@ class TreeBuilder : public JsonHandler {
   std::vector<Level> levels_;
   Json root_;
 };
-
-void append_quoted(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-        } else {
-          out += c;
-        }
-    }
-  }
-  out += '"';
-}
 
 void append_double(std::string& out, double value) {
   if (!std::isfinite(value)) {
@@ -210,9 +223,8 @@ const char* Json::type_name() const {
 
 namespace {
 [[noreturn]] void wrong_type(std::string_view where, const char* wanted, const Json& found) {
-  std::string text = found.dump();
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  fail(ErrorKind::kFormat, "{}: wanted {}, found {} {}", where, wanted, found.type_name(), text);
+  fail(ErrorKind::kFormat, "{}: wanted {}, found {} {}", where, wanted, found.type_name(),
+       excerpt(found.dump(), 60));
 }
 }  // namespace
 

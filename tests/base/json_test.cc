@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "tests/base/test_folder.h"
 
 namespace penjing {
 namespace {
@@ -135,6 +136,55 @@ TEST(Json, IntegersAndDoublesAreKeptApart) {
   } catch (const Error& error) {
     EXPECT_TRUE(std::string(error.what()).starts_with("config.json: a")) << error.what();
   }
+}
+
+// What a hostile text gets into a message is escaped, short, and cut between characters.
+TEST(Json, MessagesOfHostileTexts) {
+  const std::string accents = "caf\xc3\xa9 \xf0\x9f\x98\x80";
+  for (std::size_t pad = 0; pad < 8; ++pad) {
+    std::string text = "\"" + std::string(pad, 'x');
+    for (int i = 0; i < 1000; ++i) text += accents;
+    text += "\\u001b[2J\"";
+    const std::string wrong = error_of([&] { (void)Json::parse(text, "").as_int("t.json: a"); });
+    EXPECT_TRUE(wrong.starts_with("t.json: a: wanted an integer, found string \"")) << wrong;
+    EXPECT_LT(wrong.size(), 120u);
+    EXPECT_TRUE(parses("\"" + wrong.substr(wrong.find('"') + 1) + "\"")) << wrong;  // still UTF-8
+    const std::string twice = error_of([&] {
+      JsonLimits limits;
+      limits.max_key_bytes = text.size();
+      (void)Json::parse("{" + text + ":1," + text + ":2}", "t.json", limits);
+    });
+    EXPECT_TRUE(twice.starts_with("t.json: duplicate key \"")) << twice;
+    EXPECT_LT(twice.size(), 120u);
+    EXPECT_TRUE(parses("\"" + twice.substr(twice.find('"') + 1) + "\"")) << twice;
+  }
+  EXPECT_EQ(error_of([] { (void)Json::parse("{\"\\u001b[2J\":1,\"\\u001b[2J\":2}", "t.json"); }),
+            "t.json: duplicate key \"\\u001b[2J\"");
+}
+
+// Events of the streaming form, in order, and its limits: the same text, no tree.
+TEST(Json, Streaming) {
+  struct Recorder : JsonHandler {
+    std::string seen;
+    void on_null() override { seen += "n "; }
+    void on_bool(bool value) override { seen += value ? "t " : "f "; }
+    void on_int(int64_t value) override { seen += "i" + std::to_string(value) + " "; }
+    void on_double(double value) override { seen += "d" + std::to_string(value) + " "; }
+    void on_string(std::string&& value) override { seen += "s" + value + " "; }
+    void on_key(std::string&& key) override { seen += key + "= "; }
+    void begin_object() override { seen += "{ "; }
+    void end_object() override { seen += "} "; }
+    void begin_array() override { seen += "[ "; }
+    void end_array() override { seen += "] "; }
+  };
+  Recorder recorder;
+  parse_json_stream(R"({"a":[1,-2.5,"x",null],"a":{"b":true,"c":false}})", "t.json", {}, recorder);
+  EXPECT_EQ(recorder.seen, "{ a= [ i1 d-2.500000 sx n ] a= { b= t c= f } } ");
+  JsonLimits limits;
+  limits.max_depth = 2;
+  const std::string deep = error_of([&] { parse_json_stream(R"([[1],[[2]]])", "t.json", limits, recorder); });
+  EXPECT_EQ(deep, "t.json: nested deeper than 2 levels");
+  EXPECT_THROW(parse_json_stream("[1,", "t.json", {}, recorder), Error);
 }
 
 // Every double reads back equal, in the order it was written.
