@@ -366,5 +366,29 @@ TEST_F(Commands, CalibrationFileGivesTheSameModel) {
   EXPECT_FALSE(fs::exists(work_ / "no"));
 }
 
+TEST_F(Commands, Eval) {
+  const std::string model = make_model(TinyHead::kSentence);
+  fs::create_directories(work_ / "data");
+  std::ofstream train(work_ / "data/train.csv"), test(work_ / "data/test.csv");
+  train << "text,label\n", test << "text,label\n";
+  for (int i = 0; i < 12; ++i) train << "the cat sat on the mat,animal\na big red house .,thing\n";
+  test << "the cat sat on the mat,animal\n\"a big red house .\",thing\nthe cat sat on the mat,thing\n";
+  train.close(), test.close();
+  const Json json =
+      want_json({"eval", model, "--task", "classification", "--data", path("data"), "--reference", model});
+  EXPECT_EQ(json.find("examples")->as_int(""), 3);
+  EXPECT_NEAR(json.find("metrics")->find("accuracy")->find("value")->as_double(""), 2.0 / 3, 1e-9);
+  EXPECT_EQ(json.find("agreement")->find("equal")->as_double(""), 1);
+  EXPECT_EQ(json.find("agreement")->find("differences")->find("accuracy")->find("p")->as_double(""), 1);
+  std::ofstream(work_ / "pairs.tsv")
+      << "sentence1\tsentence2\tscore\nthe cat\tthe cat\t5\nthe cat\ta house\t1\ndog ran\tthe dog ran\t4\n";
+  const Json pairs = want_json({"eval", model, "--task", "stsb", "--data", path("pairs.tsv")});
+  EXPECT_EQ(pairs.find("main_metric")->as_string(""), "spearmanr");
+  EXPECT_EQ(run_program({{"eval", model, "--task", "stbs", "--data", path("pairs.tsv")}}).status, 2);
+  EXPECT_EQ(run_program({{"eval", model, "--task", "classification", "--data", path("pairs.tsv")}}).status,
+            2);
+  EXPECT_EQ(run_program({{"eval", model, "--task", "stsb", "--data", path("nothing")}}).status, 6);
+}
+
 }  // namespace
 }  // namespace penjing

@@ -1,0 +1,135 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "base/error.h"
+#include "data/table.h"
+
+namespace penjing {
+
+namespace {
+
+struct Choice {
+  std::size_t text = Table::npos, pair = Table::npos, label = Table::npos;
+};
+
+std::size_t first_of(const Table& table, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (const std::size_t at = table.find(name); at != Table::npos) return at;
+  }
+  return Table::npos;
+}
+
+std::size_t named(const Table& table, const std::string& name) {
+  const std::size_t at = table.find(name);
+  if (at == Table::npos) {
+    std::string known;
+    for (const auto& column : table.columns) known += (known.empty() ? "" : ", ") + column;
+    fail(ErrorKind::kInput, "{}: no column \"{}\"; there are: {}", table.name, name,
+         known.empty() ? "no names (the file has no header)" : known);
+  }
+  return at;
+}
+
+Choice choose_by_name(const Table& table) {
+  Choice choice;
+  constexpr std::pair<const char*, const char*> kPairs[] = {
+      {"sentence1", "sentence2"}, {"premise", "hypothesis"}, {"question1", "question2"},
+      {"#1 String", "#2 String"}, {"question", "sentence"},  {"text1", "text2"}};
+  for (const auto& [first, second] : kPairs) {
+    if (table.find(first) == Table::npos || table.find(second) == Table::npos) continue;
+    choice.text = table.find(first);
+    choice.pair = table.find(second);
+    break;
+  }
+  if (choice.text == Table::npos) {
+    choice.text =
+        first_of(table, {"text", "sentence", "review", "utterance", "question", "query", "content", "tweet"});
+  }
+  choice.label = first_of(table, {"label", "labels", "gold_label", "category", "intent", "class", "score",
+                                  "similarity", "quality", "target", "sentiment", "tag"});
+  return choice;
+}
+
+// Without a header.
+Choice choose_by_shape(const Table& table) {
+  const std::size_t columns = table.rows.empty() ? 0 : table.rows.front().size();
+  if (columns == 4) return {3, Table::npos, 1};
+  if (columns >= 7) return {5, 6, 4};
+  if (columns != 2) return {};
+  std::set<std::string> distinct[2];
+  for (const auto& row : table.rows) {
+    for (std::size_t c = 0; c < 2; ++c) distinct[c].insert(row[c]);
+  }
+  return distinct[0].size() < distinct[1].size() ? Choice{1, Table::npos, 0} : Choice{0, Table::npos, 1};
+}
+
+std::string title(const Table& table, std::size_t column) {
+  return table.columns.empty() ? fmt::format("column {}", column + 1) : "column " + table.columns[column];
+}
+
+}  // namespace
+
+std::filesystem::path find_split(const std::filesystem::path& path, const std::string& split) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) return path;
+  std::vector<std::string> names = {split};
+  if (split == "dev" || split == "validation") names = {"dev", "validation", "valid", "val"};
+  for (const std::string& name : names) {
+    for (const char* prefix : {"", "sts-"}) {
+      for (const char* extension : {".tsv", ".csv", ".jsonl", ".txt"}) {
+        const auto file = path / (prefix + name + extension);
+        if (std::filesystem::exists(file, error)) return file;
+      }
+    }
+  }
+  std::string there;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    there += (there.empty() ? "" : ", ") + entry.path().filename().string();
+  }
+  fail(ErrorKind::kInput, "{}: no {}.tsv, .csv, .jsonl or .txt; there are: {}", path.string(), split, there);
+}
+
+Dataset read_dataset(const std::filesystem::path& file, const ColumnNames& columns) {
+  const Table table = read_table(file);
+  Choice choice = table.columns.empty() ? choose_by_shape(table) : choose_by_name(table);
+  if (!columns.text.empty()) choice.text = named(table, columns.text), choice.pair = Table::npos;
+  if (!columns.pair.empty()) choice.pair = named(table, columns.pair);
+  if (!columns.label.empty()) choice.label = named(table, columns.label);
+  if (choice.text == Table::npos || choice.label == Table::npos) {
+    std::string known;
+    for (const auto& column : table.columns) known += (known.empty() ? "" : ", ") + column;
+    fail(ErrorKind::kInput, "{}: cannot tell which column is {}; name it with --{}-column (there are: {})",
+         table.name, choice.text == Table::npos ? "the text" : "the label",
+         choice.text == Table::npos ? "text" : "label", known.empty() ? "no names" : known);
+  }
+  Dataset data;
+  data.file = file;
+  data.pairs = choice.pair != Table::npos;
+  data.reading =
+      fmt::format("text: {}{}; label: {}", title(table, choice.text),
+                  data.pairs ? " and " + title(table, choice.pair) : "", title(table, choice.label));
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const auto& row = table.rows[i];
+    if (row[choice.label].empty()) fail(ErrorKind::kFormat, "{}: the label is empty", table.where(i));
+    data.examples.push_back(
+        {row[choice.text], data.pairs ? row[choice.pair] : "", row[choice.label], table.lines[i]});
+  }
+  if (data.examples.empty()) fail(ErrorKind::kInput, "{}: no row", table.name);
+  return data;
+}
+
+double score_of(const Dataset& data, const Example& example) {
+  double value = 0;
+  const char* end = example.label.data() + example.label.size();
+  const auto [stopped, error] = std::from_chars(example.label.data(), end, value);
+  if (error != std::errc() || stopped != end) {
+    fail(ErrorKind::kFormat, "{}: line {}: \"{}\" is not a number", data.file.string(), example.line,
+         example.label);
+  }
+  return value;
+}
+
+}  // namespace penjing

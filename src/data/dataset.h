@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace penjing {
+
+struct Example {
+  std::string text, pair;  // pair: empty when texts stand alone
+  std::string label;       // as written: "positive", "3", "4.75"
+  std::size_t line = 0;
+};
+
+// Labelled texts of one split, and how they were read.
+struct Dataset {
+  std::filesystem::path file;
+  std::vector<Example> examples;
+  bool pairs = false;
+  std::string reading;  // "text: column sentence; label: column label"
+};
+
+// Columns by name, "" = guessed.
+struct ColumnNames {
+  std::string text, pair, label;
+};
+
+// The file of a split: `path` itself when it is a file, else in the folder SPLIT.tsv, .csv, .jsonl or .txt,
+// also with "sts-" before (validation, valid and val stand for dev). kInput with what is there when there is
+// none.
+std::filesystem::path find_split(const std::filesystem::path& path, const std::string& split);
+
+// Reads labelled texts from a table (data/table.h). Columns are guessed from their names (text, sentence,
+// sentence1 and sentence2, premise and hypothesis, ...; label, category, intent, score, ...) or, without a
+// header, from the shapes of CoLA (label second, text fourth), of the STS benchmark (score fifth, texts sixth
+// and seventh) and of two columns (the one with fewer distinct values is the label). kInput, naming the
+// columns, when the guess fails.
+Dataset read_dataset(const std::filesystem::path& file, const ColumnNames& columns = {});
+
+// The label as a number; kFormat naming the line.
+double score_of(const Dataset& data, const Example& example);
+
+}  // namespace penjing

@@ -1,0 +1,90 @@
+#include "eval/evaluation.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "base/rng.h"
+
+namespace penjing {
+
+#define PENJING_TASK(name) extern const Task name##_task;
+#include "eval/tasks.def"
+#undef PENJING_TASK
+
+namespace {
+
+constexpr std::array kTasks = {
+#define PENJING_TASK(name) &name##_task,
+#include "eval/tasks.def"
+#undef PENJING_TASK
+};
+
+std::vector<std::size_t> all_examples(std::size_t count) {
+  std::vector<std::size_t> examples(count);
+  std::iota(examples.begin(), examples.end(), std::size_t{0});
+  return examples;
+}
+
+// Calls visit with `resamples` draws of the examples with replacement, the same ones for the same seed.
+void resample(std::size_t count, uint64_t seed, int resamples,
+              const std::function<void(std::span<const std::size_t>)>& visit) {
+  Rng rng(seed);
+  std::vector<std::size_t> draw(count);
+  for (int i = 0; i < resamples; ++i) {
+    for (std::size_t& example : draw) example = rng.below(count);
+    visit(draw);
+  }
+}
+
+Interval middle_95(std::vector<double> values) {
+  std::erase_if(values, [](double v) { return std::isnan(v); });
+  if (values.empty()) return {std::nan(""), std::nan("")};
+  return {quantile(values, 0.025), quantile(values, 0.975)};
+}
+
+}  // namespace
+
+std::span<const Task* const> all_tasks() {
+  return kTasks;
+}
+
+const Task* find_task(const std::string& name) {
+  for (const Task* task : kTasks) {
+    if (name == task->name) return task;
+  }
+  return nullptr;
+}
+
+std::vector<Score> score(const TaskResult& result, uint64_t seed, int resamples) {
+  std::vector<Score> scores;
+  for (const Metric& metric : result.metrics) {
+    std::vector<double> values;
+    resample(result.num_examples, seed, resamples,
+             [&](std::span<const std::size_t> draw) { values.push_back(metric.value(draw)); });
+    scores.push_back(
+        {metric.name, metric.value(all_examples(result.num_examples)), middle_95(std::move(values))});
+  }
+  return scores;
+}
+
+Difference compare_metric(const Metric& model, const Metric& reference, std::size_t num_examples,
+                          uint64_t seed, int resamples) {
+  Difference difference;
+  const auto whole = all_examples(num_examples);
+  difference.value = model.value(whole) - reference.value(whole);
+  std::vector<double> values;
+  int below = 0, above = 0;
+  resample(num_examples, seed, resamples, [&](std::span<const std::size_t> draw) {
+    const double value = model.value(draw) - reference.value(draw);
+    values.push_back(value);
+    below += value <= 0 ? 1 : 0;
+    above += value >= 0 ? 1 : 0;
+  });
+  difference.interval = middle_95(std::move(values));
+  difference.p = std::min(1.0, 2.0 * (std::min(below, above) + 1) / (resamples + 1));
+  return difference;
+}
+
+}  // namespace penjing

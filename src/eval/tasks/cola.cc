@@ -1,0 +1,19 @@
+// cola: grammatical or not; Matthews correlation (GLUE).
+#include "eval/label_task.h"
+#include "eval/metrics.h"
+
+namespace penjing {
+
+namespace {
+
+TaskResult run(const TaskModel& model, const TaskData& data) {
+  return label_result(predict_labels(model, data),
+                      {{"matthews_correlation", matthews}, {"accuracy", accuracy}});
+}
+
+}  // namespace
+
+extern const Task cola_task;
+const Task cola_task = {"cola", "GLUE CoLA: Matthews correlation", true, run};
+
+}  // namespace penjing
