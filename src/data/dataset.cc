@@ -5,11 +5,16 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "base/mapped_file.h"
 #include "data/table.h"
+#include "data/text_lines.h"
 
 namespace penjing {
 
 namespace {
+
+constexpr std::size_t kMaxJsonBytes = std::size_t{512} << 20;
 
 struct Choice {
   std::size_t text = Table::npos, pair = Table::npos, label = Table::npos;
@@ -66,34 +71,69 @@ Choice choose_by_shape(const Table& table) {
   return distinct[0].size() < distinct[1].size() ? Choice{1, Table::npos, 0} : Choice{0, Table::npos, 1};
 }
 
+constexpr std::string_view kWordsSuffix = ".seq.in";
+
+// The first of `names` that is a list in the object of a .json file; "" when there is none.
+std::string member_of(const std::filesystem::path& path, const std::vector<std::string>& names) {
+  const Json file = Json::parse(read_text_file(path, kMaxJsonBytes), path.string(), {kMaxJsonBytes});
+  for (const std::string& name : names) {
+    if (const Json* member = file.find(name); member != nullptr && member->is_array()) return name;
+  }
+  return "";
+}
+
+Dataset read_parallel_lines(const std::filesystem::path& path) {
+  std::string name = path.string();
+  name.replace(name.size() - kWordsSuffix.size(), kWordsSuffix.size(), ".label");
+  const auto texts = read_text_lines(path), labels = read_text_lines(name);
+  if (texts.size() != labels.size())
+    fail(ErrorKind::kFormat, "{}: {} lines, {} has {}", name, labels.size(), path.string(), texts.size());
+  Dataset data;
+  data.file = path;
+  data.reading = "text: lines; label: lines of " + std::filesystem::path(name).filename().string();
+  for (std::size_t i = 0; i < texts.size(); ++i) data.examples.push_back({texts[i], "", labels[i], i + 1});
+  if (data.examples.empty()) fail(ErrorKind::kInput, "{}: no row", path.string());
+  return data;
+}
+
 std::string title(const Table& table, std::size_t column) {
   return table.columns.empty() ? fmt::format("column {}", column + 1) : "column " + table.columns[column];
 }
 
 }  // namespace
 
-std::filesystem::path find_split(const std::filesystem::path& path, const std::string& split) {
+SplitFile find_split(const std::filesystem::path& path, const std::string& split) {
   std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) return path;
   std::vector<std::string> names = {split};
   if (split == "dev" || split == "validation") names = {"dev", "validation", "valid", "val"};
+  if (!std::filesystem::is_directory(path, error)) {
+    return {path, path.extension() == ".json" ? member_of(path, names) : ""};
+  }
   for (const std::string& name : names) {
     for (const char* prefix : {"", "sts-"}) {
-      for (const char* extension : {".tsv", ".csv", ".jsonl", ".txt"}) {
+      for (const char* extension :
+           {".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".txt", ".conll", ".bio", ".iob2", ".seq.in"}) {
         const auto file = path / (prefix + name + extension);
-        if (std::filesystem::exists(file, error)) return file;
+        if (std::filesystem::exists(file, error)) return {file, ""};
       }
     }
   }
-  std::string there;
-  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    there += (there.empty() ? "" : ", ") + entry.path().filename().string();
+  std::vector<std::filesystem::path> there;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) there.push_back(entry.path());
+  std::sort(there.begin(), there.end());
+  for (const auto& file : there) {
+    if (file.extension() != ".json") continue;
+    if (const std::string key = member_of(file, names); !key.empty()) return {file, key};
   }
-  fail(ErrorKind::kInput, "{}: no {}.tsv, .csv, .jsonl or .txt; there are: {}", path.string(), split, there);
+  std::string list;
+  for (const auto& file : there) list += (list.empty() ? "" : ", ") + file.filename().string();
+  fail(ErrorKind::kInput, "{}: no {}.tsv, .csv, .jsonl, .json or .txt; there are: {}", path.string(), split,
+       list.empty() ? "no files" : list);
 }
 
-Dataset read_dataset(const std::filesystem::path& file, const ColumnNames& columns) {
-  const Table table = read_table(file);
+Dataset read_dataset(const SplitFile& file, const ColumnNames& columns) {
+  if (file.path.string().ends_with(kWordsSuffix)) return read_parallel_lines(file.path);
+  const Table table = read_table(file.path, file.key);
   Choice choice = table.columns.empty() ? choose_by_shape(table) : choose_by_name(table);
   if (!columns.text.empty()) choice.text = named(table, columns.text), choice.pair = Table::npos;
   if (!columns.pair.empty()) choice.pair = named(table, columns.pair);
@@ -106,7 +146,7 @@ Dataset read_dataset(const std::filesystem::path& file, const ColumnNames& colum
          choice.text == Table::npos ? "text" : "label", known.empty() ? "no names" : known);
   }
   Dataset data;
-  data.file = file;
+  data.file = file.path;
   data.pairs = choice.pair != Table::npos;
   data.reading =
       fmt::format("text: {}{}; label: {}", title(table, choice.text),

@@ -25,17 +25,23 @@ struct ColumnNames {
   std::string text, pair, label;
 };
 
-// The file of a split: `path` itself when it is a file, else in the folder SPLIT.tsv, .csv, .jsonl or .txt,
-// also with "sts-" before (validation, valid and val stand for dev). kInput with what is there when there is
-// none.
-std::filesystem::path find_split(const std::filesystem::path& path, const std::string& split);
+// Where a split lies: a file, and for a .json file with an object the member that holds its rows.
+struct SplitFile {
+  std::filesystem::path path;
+  std::string key;
+};
+
+// The file of a split: `path` itself when it is a file, else in the folder SPLIT.tsv, .csv, .jsonl, .json,
+// .txt, .conll, .seq.in, also with "sts-" before it (validation, valid and val stand for dev), or the member
+// SPLIT of the folder's only .json file. kInput with what is there when there is none.
+SplitFile find_split(const std::filesystem::path& path, const std::string& split);
 
 // Reads labelled texts from a table (data/table.h). Columns are guessed from their names (text, sentence,
 // sentence1 and sentence2, premise and hypothesis, ...; label, category, intent, score, ...) or, without a
 // header, from the shapes of CoLA (label second, text fourth), of the STS benchmark (score fifth, texts sixth
-// and seventh) and of two columns (the one with fewer distinct values is the label). kInput, naming the
-// columns, when the guess fails.
-Dataset read_dataset(const std::filesystem::path& file, const ColumnNames& columns = {});
+// and seventh) and of two columns (the one with fewer distinct values is the label). SPLIT.seq.in has its
+// labels in SPLIT.label beside it, a line a text. kInput, naming the columns, when the guess fails.
+Dataset read_dataset(const SplitFile& file, const ColumnNames& columns = {});
 
 // The label as a number; kFormat naming the line.
 double score_of(const Dataset& data, const Example& example);

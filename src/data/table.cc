@@ -14,6 +14,7 @@ namespace penjing {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = std::size_t{4} << 30;
+constexpr std::size_t kMaxJsonBytes = std::size_t{512} << 20;
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -94,32 +95,57 @@ std::string cell_of(const Json& value, const std::string& where) {
   fail(ErrorKind::kFormat, "{}: wanted a string or a number, found {}", where, value.type_name());
 }
 
+// Adds an object's members, or a list's items, as a row; the first object names the columns.
+void add_json_row(Table& table, const Json& row, std::size_t line, const std::string& where) {
+  std::vector<std::string> cells;
+  if (row.is_array()) {
+    for (const Json& item : row.as_array(where)) cells.push_back(cell_of(item, where));
+    if (!table.rows.empty() && (!table.columns.empty() || cells.size() != table.rows.front().size()))
+      fail(ErrorKind::kFormat, "{}: {} cells, the first row has {}", where, cells.size(),
+           table.rows.front().size());
+  } else {
+    const auto& members = row.as_object(where);
+    if (table.rows.empty()) {
+      for (const auto& [key, value] : members) table.columns.push_back(key);
+    }
+    for (const std::string& column : table.columns) {
+      const Json* value = row.find(column);
+      if (value == nullptr)
+        fail(ErrorKind::kFormat, "{}: \"{}\" is missing, which the first row has", where, column);
+      cells.push_back(cell_of(*value, where + ": " + column));
+    }
+  }
+  table.rows.push_back(std::move(cells));
+  table.lines.push_back(line);
+}
+
 Table read_json_lines(const std::filesystem::path& path) {
   Table table;
   table.name = path.string();
-  const std::string content = read_text_file(path, kMaxFileBytes);
-  std::size_t line = 0;
-  for (std::size_t at = 0; at < content.size();) {
-    const std::size_t end = std::min(content.find('\n', at), content.size());
-    const std::string_view text(content.data() + at, end - at);
-    at = end + 1;
-    ++line;
-    if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+  TextLines lines(path, TextLines::Content::kRaw);
+  std::string text;
+  for (std::size_t line = 1; lines.next(text); ++line) {
+    if (line == 1 && text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = fmt::format("{}: line {}", table.name, line);
-    const Json object = Json::parse(text, where);
-    const auto& members = object.as_object(where);
-    if (table.columns.empty()) {
-      for (const auto& [key, value] : members) table.columns.push_back(key);
-    }
-    std::vector<std::string> cells;
-    for (const std::string& column : table.columns) {
-      const Json* value = object.find(column);
-      if (value == nullptr)
-        fail(ErrorKind::kFormat, "{}: \"{}\" is missing, which the first line has", where, column);
-      cells.push_back(cell_of(*value, where + ": " + column));
-    }
-    table.rows.push_back(std::move(cells));
-    table.lines.push_back(line);
+    const Json row = Json::parse(text, where);
+    (void)row.as_object(where);
+    add_json_row(table, row, line, where);
+  }
+  return table;
+}
+
+// Rows have no lines of their own here: they are numbered instead.
+Table read_json_list(const std::filesystem::path& path, const std::string& key) {
+  Table table;
+  table.name = key.empty() ? path.string() : path.string() + ": " + key;
+  const Json file = Json::parse(read_text_file(path, kMaxJsonBytes), path.string(), {kMaxJsonBytes});
+  const Json* list = key.empty() ? &file : file.find(key);
+  if (list == nullptr) fail(ErrorKind::kInput, "{}: no member \"{}\"", path.string(), key);
+  std::size_t number = 0;
+  for (const Json& row : list->as_array(table.name)) {
+    ++number;
+    add_json_row(table, row, number, fmt::format("{}: row {}", table.name, number));
   }
   return table;
 }
@@ -137,11 +163,14 @@ std::size_t Table::find(const std::string& column) const {
   return npos;
 }
 
-Table read_table(const std::filesystem::path& path) {
+Table read_table(const std::filesystem::path& path, const std::string& key) {
   const std::string extension = path.extension().string();
   if (extension == ".jsonl" || extension == ".ndjson") return read_json_lines(path);
-  if (extension == ".xz" || extension == ".gz" || extension == ".parquet" || extension == ".json")
-    fail(ErrorKind::kUnsupported, "{}: wanted .tsv, .csv, .jsonl or .txt", path.string());
+  if (extension == ".json") return read_json_list(path, key);
+  if (extension == ".xz" || extension == ".gz" || extension == ".zip" || extension == ".bz2")
+    fail(ErrorKind::kUnsupported, "{}: a packed file; unpack it first", path.string());
+  if (extension == ".parquet" || extension == ".arrow")
+    fail(ErrorKind::kUnsupported, "{}: wanted .tsv, .csv, .jsonl, .json or .txt", path.string());
   Table table;
   table.name = path.string();
   const std::string content = read_text_file(path, kMaxFileBytes);

@@ -22,6 +22,7 @@ struct Table {
 
 // Reads a table by what the file is:
 //   .jsonl  an object a line; numbers and booleans become their text, other values are refused
+//   .json   a list of objects or of lists of cells; with `key`, such a list under that key of an object
 //   .csv    RFC 4180: quoted cells, doubled quotes, line breaks within quotes. With a tab in its first line
 //   it is read
 //           as tab-separated (the STS benchmark calls its files so)
@@ -29,6 +30,6 @@ struct Table {
 // A byte order mark is dropped. The first line is a header when it holds a name that people give columns
 // ("text", "label", "sentence1", ...). Every row must have as many cells as the first (a row of one empty
 // cell is left out); an uneven one is a kFormat error naming file and line.
-Table read_table(const std::filesystem::path& path);
+Table read_table(const std::filesystem::path& path, const std::string& key = "");
 
 }  // namespace penjing

@@ -26,11 +26,11 @@ int keep_open(std::FILE*) {
 
 }  // namespace
 
-TextLines::TextLines(const std::filesystem::path& path, std::size_t max_line_bytes)
+TextLines::TextLines(const std::filesystem::path& path, Content content, std::size_t max_line_bytes)
     : file_(stdin, keep_open),
       name_(path == "-" ? "standard input" : path.string()),
       max_line_bytes_(max_line_bytes),
-      json_(path.extension() == ".jsonl") {
+      json_(content == Content::kByName && path.extension() == ".jsonl") {
   if (path != "-") {
     file_ = {std::fopen(path.c_str(), "rb"), std::fclose};
     if (file_ == nullptr) fail(ErrorKind::kIo, "{}: cannot open: {}", name_, std::strerror(errno));
@@ -84,7 +84,7 @@ int64_t count_text_lines(const std::filesystem::path& path) {
 }
 
 std::vector<std::string> read_text_lines(const std::filesystem::path& path, std::size_t max_line_bytes) {
-  TextLines lines(path, max_line_bytes);
+  TextLines lines(path, TextLines::Content::kByName, max_line_bytes);
   std::vector<std::string> texts;
   for (std::string text; lines.next(text);) texts.push_back(text);
   return texts;

@@ -14,8 +14,10 @@ namespace penjing {
 // line.
 class TextLines {
  public:
+  enum class Content { kByName, kRaw };  // kRaw: lines as they are, whatever the file is called
   // kIo when the file cannot be opened.
-  explicit TextLines(const std::filesystem::path& path, std::size_t max_line_bytes = 64u << 20);
+  explicit TextLines(const std::filesystem::path& path, Content content = Content::kByName,
+                     std::size_t max_line_bytes = 64u << 20);
   // False at the end. A line beyond max_line_bytes (kResource) or that is no such object (kFormat) is an
   // Error naming file and line; so is an unreadable file (kIo).
   bool next(std::string& text);

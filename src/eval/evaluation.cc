@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/error.h"
 #include "base/rng.h"
 
 namespace penjing {
@@ -50,11 +51,61 @@ std::span<const Task* const> all_tasks() {
   return kTasks;
 }
 
-const Task* find_task(const std::string& name) {
+const Task* find_task(std::string_view name) {
   for (const Task* task : kTasks) {
     if (name == task->name) return task;
+    std::string_view aliases = task->aliases;
+    while (!aliases.empty()) {
+      const std::size_t end = std::min(aliases.find(' '), aliases.size());
+      if (name == aliases.substr(0, end)) return task;
+      aliases.remove_prefix(std::min(end + 1, aliases.size()));
+    }
   }
   return nullptr;
+}
+
+Dataset read_test(const TaskInput& input) {
+  Dataset data;
+  if (!input.split.empty()) {
+    data = read_dataset(find_split(input.data, input.split), input.columns);
+  } else {
+    try {
+      data = read_dataset(find_split(input.data, "test"), input.columns);
+    } catch (const Error& no_labelled_test) {
+      std::error_code error;
+      if (no_labelled_test.kind() != ErrorKind::kInput || !std::filesystem::is_directory(input.data, error))
+        throw;
+      try {
+        data = read_dataset(find_split(input.data, "dev"), input.columns);
+      } catch (const Error&) {
+        throw no_labelled_test;
+      }
+      data.reading += "; dev, because test has no labels";
+    }
+  }
+  if (input.limit > 0 && data.examples.size() > input.limit) data.examples.resize(input.limit);
+  return data;
+}
+
+Dataset read_train(const TaskInput& input) {
+  if (!input.train.empty()) return read_dataset(find_split(input.train, "train"), input.columns);
+  std::error_code error;
+  if (!std::filesystem::is_directory(input.data, error)) {
+    fail(ErrorKind::kInput,
+         "{}: the model has no head of its own, so texts to learn from are wanted: a folder with a train "
+         "file, "
+         "or --train FILE",
+         input.data.string());
+  }
+  return read_dataset(find_split(input.data, "train"), input.columns);
+}
+
+Metric mean_metric(std::string name, std::vector<double> values) {
+  return {std::move(name), [values = std::move(values)](std::span<const std::size_t> examples) {
+            double sum = 0;
+            for (const std::size_t i : examples) sum += values[i];
+            return examples.empty() ? 0.0 : sum / static_cast<double>(examples.size());
+          }};
 }
 
 std::vector<Score> score(const TaskResult& result, uint64_t seed, int resamples) {

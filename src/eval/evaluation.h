@@ -1,24 +1,37 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "data/dataset.h"
 #include "eval/statistics.h"
 
 namespace penjing {
 
-// What a task asks of a model: rows of floats for texts. Given by whoever has a runtime.
+// One masked piece of a text: what the model gave the piece that was there.
+struct MaskedPiece {
+  double log_probability = 0;  // nats
+  int32_t truth = 0, best = 0;
+};
+
+// What a task asks of a model. Given by whoever has a runtime; a function that is not set is something the
+// model cannot do. Rows come in the order of the texts.
 struct TaskModel {
-  std::vector<std::string> labels;  // of its own classification head, in order; empty: none
-  std::function<std::vector<std::vector<float>>(const std::vector<std::string>&)>
-      embed;  // unset: it has no pooling
-  // Logits of its head for texts, or for pairs where `pairs` is not empty.
-  std::function<std::vector<std::vector<float>>(const std::vector<std::string>& texts,
-                                                const std::vector<std::string>& pairs)>
-      classify;
+  using Rows = std::vector<std::vector<float>>;
+  std::vector<std::string> labels;  // of its classification or tagging head, in order; empty: none
+  std::function<Rows(const std::vector<std::string>& texts)> embed;
+  // Logits of its classification head for texts, or for pairs where `pairs` is not empty.
+  std::function<Rows(const std::vector<std::string>& texts, const std::vector<std::string>& pairs)> classify;
+  // Logits of its tagging head for the first piece of each word; a word beyond the model's length has none.
+  std::function<std::vector<Rows>(const std::vector<std::vector<std::string>>& sentences)> tag;
+  // Masks the pieces of each text, every `every`-th at once (0: one at a time), until each was masked once.
+  std::function<std::vector<std::vector<MaskedPiece>>(const std::vector<std::string>& texts, int64_t every)>
+      fill_masks;
 };
 
 // One score as a function of the examples that count, so that it can be resampled.
@@ -28,27 +41,45 @@ struct Metric {
 };
 
 struct TaskResult {
-  std::string main_metric;
-  std::vector<Metric> metrics;
+  std::vector<Metric> metrics;  // the main one first
   std::size_t num_examples = 0;
-  std::vector<double> outputs;  // one an example: the predicted class or score, for agreement
-  std::string how;              // "own head", "10 nearest neighbours in train": for the reader
+  // For agreement with a reference: classes (the share of equal ones) or scores (their correlation).
+  enum class Outputs { kClasses, kScores } kind = Outputs::kClasses;
+  std::vector<double> outputs;
+  std::filesystem::path file;
+  std::string reading, how;  // how the data was read; "own head", "10 nearest neighbours": for the reader
 };
 
-struct TaskData {
-  Dataset test;
-  Dataset train;  // empty when the task needs none
+enum class Classifier { kNeighbours, kLinear };
+
+// What the user gave a task.
+struct TaskInput {
+  std::filesystem::path data;
+  std::string split;            // empty: test, or dev when test has no labels
+  std::filesystem::path train;  // a file; empty: the folder's own
+  ColumnNames columns;
+  std::size_t limit = 0;                            // the first examples only; 0: all
+  Classifier classifier = Classifier::kNeighbours;  // where the model has no head of its own
+  int64_t mask_every = 0;
+  ThreadPool* pool = nullptr;  // for what a task computes itself; may be null
 };
+
+// The labelled texts to be scored, and those to learn from.
+Dataset read_test(const TaskInput& input);
+Dataset read_train(const TaskInput& input);
 
 // A kind of task: a file in eval/tasks/, a line in tasks.def.
 struct Task {
   const char* name;
+  const char* aliases;  // other names, with blanks between
   const char* summary;
-  bool uses_train;  // when the model has no head of its own
-  TaskResult (*run)(const TaskModel& model, const TaskData& data);
+  TaskResult (*run)(const TaskModel& model, const TaskInput& input);
 };
 std::span<const Task* const> all_tasks();
-const Task* find_task(const std::string& name);
+const Task* find_task(std::string_view name);
+
+// A metric that is the mean of one number an example.
+Metric mean_metric(std::string name, std::vector<double> values);
 
 struct Score {
   std::string name;

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "base/error.h"
-#include "eval/metrics.h"
+#include "eval/linear_probe.h"
 
 namespace penjing {
 
@@ -15,10 +15,22 @@ namespace {
 
 constexpr std::size_t kNeighbours = 10;
 
+struct Predictions {
+  std::vector<int> truth, predicted;
+  std::string how;
+};
+
 std::vector<std::string> texts_of(const Dataset& data) {
   std::vector<std::string> texts;
   for (const Example& example : data.examples) texts.push_back(example.text);
   return texts;
+}
+
+std::vector<std::string> pairs_of(const Dataset& data) {
+  std::vector<std::string> pairs;
+  if (!data.pairs) return pairs;
+  for (const Example& example : data.examples) pairs.push_back(example.pair);
+  return pairs;
 }
 
 void normalize(std::vector<float>& row) {
@@ -68,58 +80,86 @@ int vote(const std::vector<float>& row, const std::vector<std::vector<float>>& t
       ->first;
 }
 
-}  // namespace
-
-LabelledPredictions predict_labels(const TaskModel& model, const TaskData& data) {
-  LabelledPredictions result;
-  const Dataset& test = data.test;
-  if (model.classify) {
-    const auto numbers = match_labels(model.labels, test);
-    std::vector<std::string> pairs;
-    for (const Example& example : test.examples) {
-      result.truth.push_back(class_of(numbers, test, example));
-      if (test.pairs) pairs.push_back(example.pair);
-    }
-    for (const auto& logits : model.classify(texts_of(test), pairs)) {
-      result.predicted.push_back(
-          static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
-    }
-    result.classes = model.labels;
-    result.how = "own head";
-    return result;
+Predictions by_own_head(const TaskModel& model, const Dataset& test) {
+  Predictions result;
+  const auto numbers = match_labels(model.labels, test);
+  for (const Example& example : test.examples) result.truth.push_back(class_of(numbers, test, example));
+  for (const auto& logits : model.classify(texts_of(test), pairs_of(test))) {
+    result.predicted.push_back(
+        static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
   }
-  if (!model.embed)
-    fail(ErrorKind::kUnsupported, "the model has neither a classification head nor a pooling");
-  if (test.pairs)
-    fail(ErrorKind::kUnsupported, "pairs of texts need a model with a classification head of its own");
-  std::map<std::string, int> numbers;
-  for (const Dataset* part : {&data.train, &test}) {
-    for (const Example& example : part->examples) {
-      if (numbers.emplace(example.label, static_cast<int>(numbers.size())).second)
-        result.classes.push_back(example.label);
-    }
-  }
-  std::vector<int> classes;
-  for (const Example& example : data.train.examples) classes.push_back(numbers.at(example.label));
-  for (const Example& example : test.examples) result.truth.push_back(numbers.at(example.label));
-  auto train = model.embed(texts_of(data.train));
-  auto rows = model.embed(texts_of(test));
-  for (auto& row : train) normalize(row);
-  for (auto& row : rows) {
-    normalize(row);
-    result.predicted.push_back(vote(row, train, classes));
-  }
-  result.how = fmt::format("{} nearest of {} training texts", kNeighbours, train.size());
+  result.how = "own head";
   return result;
 }
 
-TaskResult label_result(LabelledPredictions predictions,
-                        std::vector<std::pair<std::string, LabelMetric>> metrics) {
-  const auto shared = std::make_shared<const LabelledPredictions>(std::move(predictions));
+std::vector<int> by_neighbours(TaskModel::Rows train, const std::vector<int>& classes, TaskModel::Rows rows) {
+  std::vector<int> predicted;
+  for (auto& row : train) normalize(row);
+  for (auto& row : rows) {
+    normalize(row);
+    predicted.push_back(vote(row, train, classes));
+  }
+  return predicted;
+}
+
+// Embeddings of texts; of pairs |u - v| and u * v.
+TaskModel::Rows features_of(const TaskModel& model, const Dataset& data) {
+  TaskModel::Rows rows = model.embed(texts_of(data));
+  if (!data.pairs) return rows;
+  const TaskModel::Rows others = model.embed(pairs_of(data));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t width = rows[i].size();
+    rows[i].resize(2 * width);
+    for (std::size_t j = 0; j < width; ++j) {
+      const float u = rows[i][j], v = others[i][j];
+      rows[i][j] = std::fabs(u - v);
+      rows[i][width + j] = u * v;
+    }
+  }
+  return rows;
+}
+
+Predictions by_embeddings(const TaskModel& model, const TaskInput& input, const Dataset& test,
+                          const Dataset& train) {
+  if (test.pairs && input.classifier == Classifier::kNeighbours)
+    fail(ErrorKind::kUnsupported,
+         "pairs of texts need a model with a classification head of its own, or --classifier linear");
+  Predictions result;
+  std::map<std::string, int> numbers;
+  for (const Dataset* part : {&train, &test}) {
+    for (const Example& example : part->examples)
+      numbers.emplace(example.label, static_cast<int>(numbers.size()));
+  }
+  std::vector<int> classes;
+  for (const Example& example : train.examples) classes.push_back(numbers.at(example.label));
+  for (const Example& example : test.examples) result.truth.push_back(numbers.at(example.label));
+  TaskModel::Rows learned = features_of(model, train), rows = features_of(model, test);
+  if (input.classifier == Classifier::kNeighbours) {
+    result.predicted = by_neighbours(std::move(learned), classes, std::move(rows));
+    result.how = fmt::format("{} nearest of {} training texts", kNeighbours, train.examples.size());
+    return result;
+  }
+  const LinearProbe probe =
+      fit_linear_probe(learned, classes, static_cast<int>(numbers.size()), {}, input.pool);
+  for (const auto& row : rows) result.predicted.push_back(probe.classifier.predict(row));
+  result.how = fmt::format("linear probe on {} training texts, C = {}", train.examples.size(), probe.c);
+  return result;
+}
+
+}  // namespace
+
+TaskResult run_label_task(const TaskModel& model, const TaskInput& input, const Dataset& test,
+                          const std::function<Dataset()>& read_train_texts,
+                          const std::vector<std::pair<std::string, LabelMetric>>& metrics) {
+  if (!model.classify && !model.embed)
+    fail(ErrorKind::kUnsupported, "the model has neither a classification head nor a pooling");
+  const auto shared = std::make_shared<const Predictions>(
+      model.classify ? by_own_head(model, test) : by_embeddings(model, input, test, read_train_texts()));
   TaskResult result;
   result.num_examples = shared->truth.size();
+  result.file = test.file;
+  result.reading = test.reading;
   result.how = shared->how;
-  result.main_metric = metrics.front().first;
   result.outputs.assign(shared->predicted.begin(), shared->predicted.end());
   for (const auto& entry : metrics) {
     const LabelMetric metric = entry.second;
@@ -133,6 +173,12 @@ TaskResult label_result(LabelledPredictions predictions,
                               }});
   }
   return result;
+}
+
+TaskResult run_label_task(const TaskModel& model, const TaskInput& input,
+                          const std::vector<std::pair<std::string, LabelMetric>>& metrics) {
+  return run_label_task(
+      model, input, read_test(input), [&] { return read_train(input); }, metrics);
 }
 
 }  // namespace penjing

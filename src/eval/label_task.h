@@ -1,22 +1,22 @@
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "eval/evaluation.h"
 
 namespace penjing {
 
-// Truth and prediction of every test example as class numbers. By the model's own head when it has one
-// (labels matched by name, else by number); else by the 10 nearest training texts in cosine of embeddings,
-// weighted by it.
-struct LabelledPredictions {
-  std::vector<int> truth, predicted;
-  std::vector<std::string> classes;
-  std::string how;
-};
-LabelledPredictions predict_labels(const TaskModel& model, const TaskData& data);
-
-// A result from them: `metrics` gets truth and prediction of the examples that count.
+// Labels of texts or pairs as a task: the model's own head when it has one (labels matched by name, else by
+// number); else a classifier on its frozen embeddings, learned from the training texts: the 10 nearest in
+// cosine, weighted by it, or a linear one (eval/linear_probe.h; of a pair's embeddings u, v it sees |u - v|
+// and u * v, as SentEval does).
 using LabelMetric = double (*)(std::span<const int> truth, std::span<const int> predicted);
-TaskResult label_result(LabelledPredictions predictions,
-                        std::vector<std::pair<std::string, LabelMetric>> metrics);
+TaskResult run_label_task(const TaskModel& model, const TaskInput& input,
+                          const std::vector<std::pair<std::string, LabelMetric>>& metrics);
+TaskResult run_label_task(const TaskModel& model, const TaskInput& input, const Dataset& test,
+                          const std::function<Dataset()>& read_train,
+                          const std::vector<std::pair<std::string, LabelMetric>>& metrics);
 
 }  // namespace penjing

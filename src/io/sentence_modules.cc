@@ -141,4 +141,74 @@ void read_sentence_modules(const std::filesystem::path& folder, Model& model) {
   }
 }
 
+namespace {
+
+const char* pooling_key(PoolingMode mode) {
+  switch (mode) {
+    case PoolingMode::kCls:
+      return "pooling_mode_cls_token";
+    case PoolingMode::kMean:
+      return "pooling_mode_mean_tokens";
+    case PoolingMode::kMax:
+      return "pooling_mode_max_tokens";
+    case PoolingMode::kMeanSqrtLen:
+      return "pooling_mode_mean_sqrt_len_tokens";
+    case PoolingMode::kWeightedMean:
+      return "pooling_mode_weightedmean_tokens";
+    case PoolingMode::kLastToken:
+      return "pooling_mode_lasttoken";
+  }
+  return "";
+}
+
+Json module_entry(int64_t number, const std::string& path, const char* type) {
+  return Json::object({{"idx", number},
+                       {"name", std::to_string(number)},
+                       {"path", path},
+                       {"type", std::string("sentence_transformers.models.") + type}});
+}
+
+void set_side_file(Model& model, const std::string& path, const Json& content) {
+  std::erase_if(model.side_files, [&](const SideFile& file) { return file.path == path; });
+  model.side_files.push_back({path, content.dump(2) + "\n"});
+}
+
+// modules.json as it is, or for the pooling that was asked for in its place.
+Json modules_of(Model& model) {
+  for (const SideFile& file : model.side_files) {
+    if (file.path == "modules.json") return Json::parse(file.content, file.path);
+  }
+  Json modules = Json::array();
+  modules.push_back(module_entry(0, "", "Transformer"));
+  modules.push_back(module_entry(1, "1_Pooling", "Pooling"));
+  Json pooling = Json::object({{"word_embedding_dimension", model.description.hidden_size}});
+  for (const PoolingMode mode : model.sentence.modules.front().pooling.modes)
+    pooling.set(pooling_key(mode), true);
+  set_side_file(model, "1_Pooling/config.json", pooling);
+  return modules;
+}
+
+}  // namespace
+
+void append_dense_module(Model& model, Tensor weight, Tensor bias) {
+  if (model.sentence.modules.empty()) fail(ErrorKind::kInternal, "a dense module needs a pooling before it");
+  Json modules = modules_of(model);
+  const auto number = static_cast<int64_t>(modules.as_array("modules.json").size());
+  const std::string path = fmt::format("{}_Dense", number);
+  const int64_t out = weight.shape.at(0), in = weight.shape.at(1);
+  modules.push_back(module_entry(number, path, "Dense"));
+  set_side_file(model, "modules.json", modules);
+  set_side_file(model, path + "/config.json",
+                Json::object({{"in_features", in},
+                              {"out_features", out},
+                              {"bias", true},
+                              {"activation_function", "torch.nn.modules.linear.Identity"}}));
+  SentenceModule module;
+  module.kind = SentenceModule::Kind::kDense;
+  module.dense = {path + ".linear", in, out, true};
+  model.tensors.set(path + ".linear.weight", std::move(weight));
+  model.tensors.set(path + ".linear.bias", std::move(bias));
+  model.sentence.modules.push_back(std::move(module));
+}
+
 }  // namespace penjing

@@ -11,4 +11,8 @@ namespace penjing {
 // Does nothing when there is no modules.json.
 void read_sentence_modules(const std::filesystem::path& folder, Model& model);
 
+// Appends a dense layer without activation to the sentence modules of a model: tensors [out, in] and [out],
+// modules.json and the layer's config.json, in the form that every version of Sentence-Transformers reads.
+void append_dense_module(Model& model, Tensor weight, Tensor bias);
+
 }  // namespace penjing

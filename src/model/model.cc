@@ -188,6 +188,13 @@ void check_model(const Model& model, bool values) {
   for (const auto& [name, tensor] : model.tensors) check_finite(name, tensor);
 }
 
+bool is_sentence_classifier(const Model& model) {
+  if (model.sentence.modules.empty() || model.id2label.empty()) return false;
+  const SentenceModule& last = model.sentence.modules.back();
+  return last.kind == SentenceModule::Kind::kDense && last.activation == Activation::kNone &&
+         last.dense.out == static_cast<int64_t>(model.id2label.size());
+}
+
 void complete_model(Model& model) {
   model.tensors = canonicalize(model.tensors, model.config);
   model.description = describe(model.config, model.tensors);

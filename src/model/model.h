@@ -74,6 +74,10 @@ class StoredNames {
 // `values`, also finite (names tensor and index). Throws kFormat.
 void check_model(const Model& model, bool values);
 
+// Its embedding is the logits of its classes: the last of its sentence modules is a dense layer without
+// activation that has as many outputs as config.json names classes (what `penjing probe` writes).
+bool is_sentence_classifier(const Model& model);
+
 // canonicalize + describe + check_model(values = false) + id2label: what the readers in io/ call last.
 void complete_model(Model& model);
 

@@ -121,10 +121,15 @@ std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker&
     head = plan_sentence(model, packer);
   } else {
     const HeadSpec* spec = model.description.find_head(head_kind(kind));
-    if (spec == nullptr) return std::nullopt;
-    head.program = plan_head_program(model, *spec, packer);
-    const bool first = kind == OutputKind::kPooled || kind == OutputKind::kClassLogits;
-    head.rows = first ? Head::Rows::kFirstTokens : Head::Rows::kTokens;
+    if (spec == nullptr && kind == OutputKind::kClassLogits && is_sentence_classifier(model)) {
+      head = plan_sentence(model, packer);
+    } else if (spec == nullptr) {
+      return std::nullopt;
+    } else {
+      head.program = plan_head_program(model, *spec, packer);
+      const bool first = kind == OutputKind::kPooled || kind == OutputKind::kClassLogits;
+      head.rows = first ? Head::Rows::kFirstTokens : Head::Rows::kTokens;
+    }
   }
   head.kind = kind;
   const int64_t panel_bytes = std::max<int64_t>(1, head.program.bytes_per_token() * kPanelTokens);

@@ -390,5 +390,48 @@ TEST_F(Commands, Eval) {
   EXPECT_EQ(run_program({{"eval", model, "--task", "stsb", "--data", path("nothing")}}).status, 6);
 }
 
+TEST_F(Commands, Probe) {
+  const std::string model = make_model(TinyHead::kSentence);
+  fs::create_directories(work_ / "data");
+  std::ofstream train(work_ / "data/train.csv"), test(work_ / "data/test.csv");
+  train << "text,label\n", test << "text,label\n";
+  for (int i = 0; i < 10; ++i)
+    train << "the cat sat on the mat,animal\na big red house .,thing\ndog ran in,motion\n";
+  test << "the cat sat on the mat,animal\na big red house .,thing\ndog ran in,motion\n";
+  train.close(), test.close();
+  const Json json = want_json({"probe", model, "--data", path("data"), "--out", path("classifier")});
+  EXPECT_EQ(json.find("test")->find("accuracy")->as_double(""), 1);
+  EXPECT_EQ(json.find("classes")->as_int(""), 3);
+  // An ordinary classifier, in FP32 and INT8, that refuses to be probed again.
+  const ProgramResult label =
+      run_program({{"classify", path("classifier"), "dog ran in", "a big red house ."}});
+  EXPECT_EQ(label.status, 0) << label.err;
+  EXPECT_EQ(label.out.find("motion"), 0u) << label.out;
+  EXPECT_NE(label.out.find("thing"), std::string::npos);
+  EXPECT_EQ(run_program({{"quantize", path("classifier"), "--out", path("int8")}}).status, 0);
+  const Json eval = want_json({"eval", path("int8"), "--task", "classification", "--data", path("data"),
+                               "--reference", path("classifier")});
+  EXPECT_EQ(eval.find("how")->as_string(""), "own head");
+  EXPECT_EQ(eval.find("metrics")->find("accuracy")->find("value")->as_double(""), 1);
+  EXPECT_EQ(run_program({{"probe", path("classifier"), "--data", path("data"), "--out", path("x")}}).status,
+            2);
+  EXPECT_EQ(run_program({{"probe", model, "--data", path("data"), "--out", path("classifier")}}).status, 2);
+  EXPECT_EQ(
+      run_program({{"probe", model, "--data", path("data"), "--out", path("x"), "--pooling", "cls"}}).status,
+      2);
+  std::ofstream(work_ / "one.csv") << "text,label\nthe cat,a\na dog,a\n";
+  EXPECT_EQ(run_program({{"probe", model, "--data", path("one.csv"), "--out", path("x")}}).status, 2);
+  EXPECT_FALSE(fs::exists(work_ / "x"));
+  // An encoder without a pooling gets the one that is asked for.
+  fs::remove_all(model);
+  const std::string bare = make_model(TinyHead::kMasked);
+  EXPECT_EQ(run_program({{"probe", bare, "--data", path("data"), "--out", path("y")}}).status, 2);
+  EXPECT_EQ(
+      run_program({{"probe", bare, "--data", path("data"), "--out", path("y"), "--pooling", "mean"}}).status,
+      0);
+  EXPECT_EQ(run_program({{"classify", path("y"), "dog ran in"}}).out.find("motion"), 0u);
+  EXPECT_EQ(run_program({{"eval", bare, "--task", "masked", "--data", path("one.csv")}}).status, 0);
+}
+
 }  // namespace
 }  // namespace penjing

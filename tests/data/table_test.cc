@@ -92,7 +92,7 @@ TEST_F(Tables, DatasetsByNameAndShape) {
   const auto dataset = [&](const std::string& name, const std::string& content,
                            const ColumnNames& columns = {}) {
     write_bytes(folder_ / name, content);
-    return read_dataset(folder_ / name, columns);
+    return read_dataset({folder_ / name, ""}, columns);
   };
   const Dataset named = dataset("a.tsv", "id\tlabel\tsentence\n7\tgood\tfine film\n");
   EXPECT_EQ(named.examples[0].text, "fine film");
@@ -116,7 +116,7 @@ TEST_F(Tables, DatasetsByNameAndShape) {
   EXPECT_NE(error_of([&] { (void)dataset("i.tsv", "text\tlabel\na\t\n"); }).find("line 2"),
             std::string::npos);
   write_bytes(folder_ / "data/validation.jsonl", "{\"text\":\"a\",\"label\":\"b\"}\n");
-  EXPECT_EQ(find_split(folder_ / "data", "dev"), folder_ / "data/validation.jsonl");
+  EXPECT_EQ(find_split(folder_ / "data", "dev").path, folder_ / "data/validation.jsonl");
   EXPECT_NE(error_of([&] { (void)find_split(folder_ / "data", "test"); }).find("validation.jsonl"),
             std::string::npos);
 }

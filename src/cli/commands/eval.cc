@@ -4,16 +4,15 @@
 
 #include "base/error.h"
 #include "base/text_table.h"
-#include "cli/loaded_model.h"
-#include "eval/evaluation.h"
+#include "cli/task_model.h"
 
 namespace penjing::cli {
 
 namespace {
 
 struct Options {
-  std::string model, task, data, split = "test", reference;
-  ColumnNames columns;
+  std::string model, task, reference, classifier = "knn";
+  TaskInput input;
   int64_t limit = 0;
   uint64_t seed = 1;
 };
@@ -21,85 +20,69 @@ Options options;
 
 std::string task_names() {
   std::string names;
-  for (const Task* task : all_tasks()) names += (names.empty() ? "" : ", ") + std::string(task->name);
+  for (const Task* task : all_tasks()) {
+    names += (names.empty() ? "" : ", ") + std::string(task->name);
+    if (*task->aliases != 0) names += fmt::format(" ({})", task->aliases);
+  }
   return names;
 }
 
 void declare(CLI::App& app) {
   app.add_option("MODEL", options.model, "the model to score")->required();
   app.add_option("--task", options.task, "what is measured: " + task_names())->required();
-  app.add_option("--data", options.data, "a file, or a folder with train, dev and test (.tsv, .csv, .jsonl)")
+  app.add_option("--data", options.input.data,
+                 "a file, or a folder with train, dev and test (.tsv, .csv, .jsonl, .json, .conll)")
       ->required();
-  app.add_option("--split", options.split, "which of a folder")->capture_default_str();
+  app.add_option("--split", options.input.split,
+                 "which of a folder; default: test, or dev when test has no labels");
+  app.add_option("--train", options.input.train, "texts to learn from, when --data has none beside it");
   app.add_option("--reference", options.reference,
                  "another model on the same examples: agreement and significance");
-  app.add_option("--text-column", options.columns.text, "instead of the guess");
-  app.add_option("--pair-column", options.columns.pair, "the second text of a pair");
-  app.add_option("--label-column", options.columns.label, "label or score");
+  app.add_option(
+         "--classifier", options.classifier,
+         "for a model without a head of its own: the 10 nearest training texts (knn), or a linear probe")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"knn", "linear"}));
+  app.add_option("--text-column", options.input.columns.text, "instead of the guess");
+  app.add_option("--pair-column", options.input.columns.pair, "the second text of a pair");
+  app.add_option("--label-column", options.input.columns.label, "label or score");
+  app.add_option("--mask-every", options.input.mask_every,
+                 "masked: hide 1 piece in N at once (faster); 0 = one at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1000));
   app.add_option("--limit", options.limit, "the first N examples only")->check(CLI::PositiveNumber);
   app.add_option("--seed", options.seed, "of the resampling")->capture_default_str();
 }
 
-// The seam between tasks and this program's runtime.
-TaskModel make_task_model(LoadedModel& loaded) {
-  TaskModel model;
-  const auto run = [&loaded](const std::vector<Encoding>& encodings, OutputKind kind) {
-    std::vector<std::vector<float>> rows(encodings.size());
-    predict_all(*loaded.predictor, encodings, kind, "eval",
-                [&](std::size_t i, const float* values, int64_t count, int64_t dim) {
-                  rows[i].assign(values, values + count * dim);
-                });
-    return rows;
-  };
-  EncodeOptions how;
-  how.max_length = loaded.max_length;
-  if (loaded.predictor->supports(OutputKind::kEmbedding)) {
-    model.embed = [&loaded, run, how](const std::vector<std::string>& texts) {
-      std::vector<Encoding> encodings;
-      for (const auto& text : texts) encodings.push_back(loaded.tokenizer->encode(text, how));
-      return run(encodings, OutputKind::kEmbedding);
-    };
-  }
-  if (loaded.predictor->supports(OutputKind::kClassLogits)) {
-    model.labels = loaded.model.id2label;
-    const HeadSpec* head = loaded.model.description.find_head(HeadKind::kSequenceClassifier);
-    for (int64_t i = static_cast<int64_t>(model.labels.size()); head != nullptr && i < head->projection.out;
-         ++i)
-      model.labels.push_back(std::to_string(i));
-    model.classify = [&loaded, run, how](const std::vector<std::string>& texts,
-                                         const std::vector<std::string>& pairs) {
-      std::vector<Encoding> encodings;
-      for (std::size_t i = 0; i < texts.size(); ++i) {
-        encodings.push_back(pairs.empty() ? loaded.tokenizer->encode(texts[i], how)
-                                          : loaded.tokenizer->encode_pair(texts[i], pairs[i], how));
-      }
-      return run(encodings, OutputKind::kClassLogits);
-    };
-  }
-  return model;
-}
-
-Dataset read_part(const std::string& split) {
-  Dataset data = read_dataset(find_split(options.data, split), options.columns);
-  if (options.limit > 0 && data.examples.size() > static_cast<std::size_t>(options.limit) &&
-      split == options.split)
-    data.examples.resize(static_cast<std::size_t>(options.limit));
-  return data;
-}
-
-TaskResult run_task(const Task& task, const std::string& name, const TaskData& data,
-                    const CommonOptions& common) {
-  LoadedModel loaded = load_model(name, common, {"", {OutputKind::kEmbedding, OutputKind::kClassLogits}});
-  return task.run(make_task_model(loaded), data);
-}
-
-bool has_own_head(const std::string& name, const CommonOptions& common) {
-  const LoadedModel loaded = load_model(name, common, {"", {OutputKind::kClassLogits}});
-  return loaded.predictor->supports(OutputKind::kClassLogits);
+TaskResult run_task(const Task& task, const std::string& name, const CommonOptions& common,
+                    const std::shared_ptr<ThreadPool>& pool) {
+  LoadedModel loaded = load_model(name, common,
+                                  {"",
+                                   {OutputKind::kEmbedding, OutputKind::kClassLogits,
+                                    OutputKind::kTokenLogits, OutputKind::kMaskedLogits}},
+                                  pool);
+  TaskInput input = options.input;
+  input.limit = static_cast<std::size_t>(options.limit);
+  input.classifier = options.classifier == "knn" ? Classifier::kNeighbours : Classifier::kLinear;
+  input.pool = pool.get();
+  return task.run(make_task_model(loaded, "eval"), input);
 }
 
 Json to_json(const Score& s) {
   return Json::object({{"value", s.value}, {"low", s.interval.low}, {"high", s.interval.high}});
+}
+
+// Whether two models say the same of every example.
+Json agreement_of(const TaskResult& model, const TaskResult& reference) {
+  if (model.outputs.size() != reference.outputs.size())
+    fail(ErrorKind::kInput, "the models see different numbers of outputs: {} and {}", model.outputs.size(),
+         reference.outputs.size());
+  if (model.kind == TaskResult::Outputs::kScores)
+    return Json::object({{"pearson", pearson(model.outputs, reference.outputs)}});
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < model.outputs.size(); ++i)
+    equal += model.outputs[i] == reference.outputs[i] ? 1 : 0;
+  return Json::object({{"equal", static_cast<double>(equal) / static_cast<double>(model.outputs.size())}});
 }
 
 int run(const CommonOptions& common) {
@@ -110,19 +93,8 @@ int run(const CommonOptions& common) {
     fail(ErrorKind::kInput, "--task \"{}\"; did you mean \"{}\"? There are: {}", options.task,
          nearest(options.task, names), task_names());
   }
-  TaskData data;
-  data.test = read_part(options.split);
-  const bool needs_train =
-      task->uses_train && (!has_own_head(options.model, common) ||
-                           (!options.reference.empty() && !has_own_head(options.reference, common)));
-  if (needs_train) {
-    std::error_code error;
-    if (!std::filesystem::is_directory(options.data, error))
-      fail(ErrorKind::kInput, "{}: the model has no head of its own, so a folder with a train file is wanted",
-           options.data);
-    data.train = read_part("train");
-  }
-  const TaskResult result = run_task(*task, options.model, data, common);
+  const auto pool = std::make_shared<ThreadPool>(common.threads);
+  const TaskResult result = run_task(*task, options.model, common, pool);
   const std::vector<Score> scores = score(result, options.seed);
   Json metrics = Json::object(), agreement = nullptr;
   for (const Score& s : scores) metrics.set(s.name, to_json(s));
@@ -133,13 +105,8 @@ int run(const CommonOptions& common) {
   }
   std::string verdict;
   if (!options.reference.empty()) {
-    const TaskResult other = run_task(*task, options.reference, data, common);
-    std::size_t equal = 0;
-    for (std::size_t i = 0; i < result.outputs.size(); ++i)
-      equal += result.outputs[i] == other.outputs[i] ? 1 : 0;
-    agreement =
-        Json::object({{"pearson", pearson(result.outputs, other.outputs)},
-                      {"equal", static_cast<double>(equal) / static_cast<double>(result.outputs.size())}});
+    const TaskResult other = run_task(*task, options.reference, common, pool);
+    agreement = agreement_of(result, other);
     Json differences = Json::object();
     for (std::size_t i = 0; i < result.metrics.size(); ++i) {
       const Difference d =
@@ -156,23 +123,25 @@ int run(const CommonOptions& common) {
   }
   if (common.json) {
     print_json(Json::object({{"task", task->name},
-                             {"data", data.test.file.string()},
+                             {"data", result.file.string()},
                              {"examples", static_cast<uint64_t>(result.num_examples)},
-                             {"reading", data.test.reading},
+                             {"reading", result.reading},
                              {"how", result.how},
-                             {"main_metric", result.main_metric},
+                             {"main_metric", result.metrics.front().name},
                              {"metrics", metrics},
                              {"agreement", agreement}}));
     return kDone;
   }
   print_text(fmt::format("{}: {} examples of {} ({}); {}\n", task->name, result.num_examples,
-                         data.test.file.string(), data.test.reading, result.how));
+                         result.file.string(), result.reading, result.how));
   print_text(table.str());
   if (!verdict.empty()) {
     print_text(verdict);
-    print_text(fmt::format("outputs equal for {:.2f} % of the examples, correlation {:.4f}\n",
-                           100 * agreement.find("equal")->as_double(""),
-                           agreement.find("pearson")->as_double("")));
+    const Json* equal = agreement.find("equal");
+    print_text(
+        equal != nullptr
+            ? fmt::format("the same answer for {:.2f} % of the outputs\n", 100 * equal->as_double(""))
+            : fmt::format("correlation of the scores {:.6f}\n", agreement.find("pearson")->as_double("")));
   }
   return kDone;
 }

@@ -1,4 +1,4 @@
-// classification: accuracy and macro F1 of single texts or pairs, by the model's own head or its embeddings.
+// classification: accuracy and macro F1 of single texts or pairs.
 #include "eval/label_task.h"
 #include "eval/metrics.h"
 
@@ -6,13 +6,14 @@ namespace penjing {
 
 namespace {
 
-TaskResult run(const TaskModel& model, const TaskData& data) {
-  return label_result(predict_labels(model, data), {{"accuracy", accuracy}, {"f1_macro", macro_f1}});
+TaskResult run(const TaskModel& model, const TaskInput& input) {
+  return run_label_task(model, input, {{"accuracy", accuracy}, {"f1_macro", macro_f1}});
 }
 
 }  // namespace
 
 extern const Task classification_task;
-const Task classification_task = {"classification", "labels of texts: accuracy, macro F1", true, run};
+const Task classification_task = {"classification", "sst2 rte qnli wnli mnli",
+                                  "labels of texts or pairs: accuracy, macro F1", run};
 
 }  // namespace penjing

@@ -6,14 +6,13 @@ namespace penjing {
 
 namespace {
 
-TaskResult run(const TaskModel& model, const TaskData& data) {
-  return label_result(predict_labels(model, data),
-                      {{"matthews_correlation", matthews}, {"accuracy", accuracy}});
+TaskResult run(const TaskModel& model, const TaskInput& input) {
+  return run_label_task(model, input, {{"matthews_correlation", matthews}, {"accuracy", accuracy}});
 }
 
 }  // namespace
 
 extern const Task cola_task;
-const Task cola_task = {"cola", "GLUE CoLA: Matthews correlation", true, run};
+const Task cola_task = {"cola", "", "GLUE CoLA: Matthews correlation", run};
 
 }  // namespace penjing

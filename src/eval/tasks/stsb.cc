@@ -12,17 +12,21 @@ namespace {
 
 using Correlation = double (*)(std::span<const double>, std::span<const double>);
 
-TaskResult run(const TaskModel& model, const TaskData& data) {
-  if (!data.test.pairs) fail(ErrorKind::kInput, "{}: wanted pairs of texts", data.test.file.string());
+TaskResult run(const TaskModel& model, const TaskInput& input) {
+  const Dataset test = read_test(input);
+  if (!test.pairs) fail(ErrorKind::kInput, "{}: wanted pairs of texts", test.file.string());
   std::vector<std::string> first, second;
   auto human = std::make_shared<std::vector<double>>();
   auto scores = std::make_shared<std::vector<double>>();
-  for (const Example& example : data.test.examples) {
+  for (const Example& example : test.examples) {
     first.push_back(example.text);
     second.push_back(example.pair);
-    human->push_back(score_of(data.test, example));
+    human->push_back(score_of(test, example));
   }
   TaskResult result;
+  result.file = test.file;
+  result.reading = test.reading;
+  result.kind = TaskResult::Outputs::kScores;
   if (model.classify && model.labels.size() <= 1) {
     for (const auto& logits : model.classify(first, second)) scores->push_back(logits.at(0));
     result.how = "the model's own score of a pair";
@@ -35,7 +39,6 @@ TaskResult run(const TaskModel& model, const TaskData& data) {
   }
   result.num_examples = scores->size();
   result.outputs = *scores;
-  result.main_metric = "spearmanr";
   for (const auto& [name, function] :
        {std::pair<const char*, Correlation>{"spearmanr", spearman}, {"pearson", pearson}}) {
     const Correlation correlation = function;
@@ -54,6 +57,6 @@ TaskResult run(const TaskModel& model, const TaskData& data) {
 }  // namespace
 
 extern const Task stsb_task;
-const Task stsb_task = {"stsb", "pairs with a score of likeness: Spearman, Pearson", false, run};
+const Task stsb_task = {"stsb", "pairs", "pairs with a score of likeness: Spearman, Pearson", run};
 
 }  // namespace penjing
