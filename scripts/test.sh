@@ -38,18 +38,5 @@ ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --output-j
   status=$?
 [[ -f $results ]] || stop "ctest ended with status $status and left no results"
 say "Done after $((SECONDS - started)) s."
-python3 - "$results" <<'PY'
-import sys
-import xml.etree.ElementTree as tree
-
-cases = tree.parse(sys.argv[1]).getroot().findall("testcase")
-failed = [c for c in cases if c.get("status") == "fail" or c.find("failure") is not None]
-skipped = [c for c in cases if c.get("status") in ("notrun", "disabled", "skipped") or c.find("skipped") is not None]
-skipped = [c for c in skipped if c not in failed]
-for case in skipped:
-    print("skipped:", case.get("name"))
-for case in failed:
-    print("FAILED:", case.get("name"))
-print(f"{len(cases) - len(failed) - len(skipped)} passed, {len(failed)} failed, {len(skipped)} skipped")
-PY
+python3 scripts/count_tests.py "$results"
 exit "$status"
