@@ -4,8 +4,7 @@
   probe_reference.py numbers tests/data/logistic_reference.json
       coefficients on small random problems, for tests/eval/logistic_regression_test.cc
   probe_reference.py compare --model minilm --data ../shared/data [--penjing build/release/penjing] [--only banking77]
-      accuracy on Banking77, CLINC150 and SST-2 from the same frozen embeddings, C from the same candidates by 5-fold
-      cross-validation, and the saved classifier's accuracy in FP32 and as INT8 (`penjing quantize`)
+      accuracy on Banking77, CLINC150 and SST-2 from the same frozen embeddings, C chosen by 3-fold cross-validation, and the saved classifier's accuracy in FP32 and as INT8 (`penjing quantize`)
 """
 
 import argparse
@@ -20,7 +19,7 @@ import sklearn
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-CANDIDATES = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]
+CANDIDATES = [1, 3, 10, 30, 100]
 
 
 def fit(rows, classes, c, weights=None, tolerance=1e-10):
@@ -81,12 +80,12 @@ def compare(arguments):
             def embed(texts):
                 (work / "texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
                 run("embed", arguments.model, "--input", work / "texts.jsonl", "--output", work / "e.npy")
-                return np.load(work / "e.npy").astype(np.float64)
+                return np.load(work / "e.npy")
 
             (train_texts, train_labels), (test_texts, test_labels) = read(folder, train_split), read(folder, test_split)
             train, test = embed(train_texts), embed(test_texts)
-            search = GridSearchCV(LogisticRegression(max_iter=2000), {"C": CANDIDATES}, n_jobs=2,
-                                  cv=StratifiedKFold(5, shuffle=True, random_state=1))
+            search = GridSearchCV(LogisticRegression(max_iter=2000), {"C": CANDIDATES}, n_jobs=1,
+                                  cv=StratifiedKFold(3, shuffle=True, random_state=1))
             search.fit(train, train_labels)
             theirs = search.score(test, test_labels)
             ours = run("probe", arguments.model, "--data", folder, "--out", work / "probe", "--json")
