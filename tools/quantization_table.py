@@ -44,8 +44,7 @@ ROWS = [
     ("w4a16, group 32, mse", "--scheme w4a16 --weights mse"),
     ("w4a16, group 32, awq", "--scheme w4a16 --awq"),
     ("w4a16, group 32, error feedback", "--scheme w4a16 --error-feedback"),
-    ("w4a16, group 32, awq, mse, error feedback", "--scheme w4a16 --awq --weights mse --error-feedback"),
-    ("w4a16, group 128, error feedback", "--scheme w4a16 --group-size 128 --error-feedback"),
+    ("w4a16, group 128", "--scheme w4a16 --group-size 128"),
     ("bf16", "--scheme bf16"),
     ("fp16", "--scheme fp16"),
 ]

@@ -9,9 +9,7 @@
 #include "base/log.h"
 #include "base/text_table.h"
 #include "cli/method_context.h"
-#include "compress/method.h"
-#include "compress/provenance.h"
-#include "io/model_folder.h"
+#include "compress/apply.h"
 
 namespace penjing::cli {
 
@@ -20,7 +18,7 @@ namespace {
 // What the command line gave for one verb; lives as long as the program.
 struct VerbOptions {
   std::string model, out, method;
-  CalibrationOptions calibration;
+  CalibrationSource calibration;
   std::vector<const Method*> methods;
   std::map<std::string, std::string> text;
   std::map<std::string, std::vector<std::string>> lists;
@@ -89,24 +87,12 @@ const Method& chosen_method(const VerbOptions& options) {
 int run_verb(const CLI::App& app, const VerbOptions& options, const CommonOptions& common) {
   const Method& method = chosen_method(options);
   const Json params = resolve_params(method, given_params(app, options));
-  if (method.needs != Needs::kNothing && method.needs != Needs::kCalibrationText) {
-    fail(ErrorKind::kUnsupported, "{}: needs data or training that this build does not offer yet",
-         method.name);
-  }
-  const auto source_folder = resolve_model(options.model);
-  const Model source = read_model(source_folder);
+  check_needs(method);
+  const Model source = read_model(resolve_model(options.model));
   MethodContext context =
       make_method_context(source, options.calibration, std::make_shared<ThreadPool>(common.threads));
   context.note = [](const std::string& line) { log_info("{}", line); };
-  MethodReport report;
-  const Model result = method.apply(source, params, context, report);
-  std::uintmax_t bytes_after = 0;
-  for (const auto& entry : result.tensors) bytes_after += entry.tensor.bytes.size();
-  const FolderSize before = measure_folder(source_folder);
-  write_model(result, options.out,
-              describe_provenance(source, {method.name, params, report.details}, before.weights, bytes_after,
-                                  nullptr));
-  const FolderSize after = measure_folder(options.out);
+  const auto [report, before, after] = apply_method(source, method, params, context, options.out);
   const double ratio =
       static_cast<double>(before.weights) / static_cast<double>(std::max<std::uintmax_t>(after.weights, 1));
   if (common.json) {

@@ -19,7 +19,7 @@ constexpr std::size_t kTextsTogether = 8;
 
 }  // namespace
 
-MethodContext make_method_context(const Model& model, const CalibrationOptions& options,
+MethodContext make_method_context(const Model& model, const CalibrationSource& options,
                                   std::shared_ptr<ThreadPool> pool) {
   auto texts = std::make_shared<std::vector<std::string>>();
   const auto limit = static_cast<std::size_t>(std::max<int64_t>(options.samples, 1));

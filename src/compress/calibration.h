@@ -12,6 +12,13 @@
 
 namespace penjing {
 
+// Where calibration comes from: --calibration, --samples, --statistics; the same keys in a recipe.
+struct CalibrationSource {
+  std::string texts;       // a file, a text a line; empty: the sentences that ship with the program
+  int64_t samples = 300;   // of them at most
+  std::string statistics;  // of an earlier run; empty: none
+};
+
 // What calibration texts do at the input of a linear layer.
 struct SiteStatistics {
   int64_t num_rows = 0;

@@ -433,5 +433,45 @@ TEST_F(Commands, Probe) {
   EXPECT_EQ(run_program({{"eval", bare, "--task", "masked", "--data", path("one.csv")}}).status, 0);
 }
 
+TEST_F(Commands, RunResumeStatus) {
+  const std::string model = make_model(TinyHead::kSentence);
+  std::ofstream(work_ / "texts.txt") << "the cat sat on the mat\na big red house .\ndog ran in\n";
+  std::ofstream(work_ / "recipe.json") << R"({"model": "./model", "data": "texts.txt",
+    "calibration": {"texts": "texts.txt"},
+    "steps": [{"method": "quantize", "smooth": true}, {"method": "dequantize"},
+              {"method": "quantize", "scheme": "w8a16"}],
+    "goals": [{"metric": "cosine_mean", "type": "threshold", "value": 0.5}]})";
+  const Json report = want_json({"run", path("recipe.json"), "--out", path("run")});
+  ASSERT_EQ(report.find("steps")->as_array("").size(), 4u);
+  EXPECT_TRUE(report.find("goals_met")->as_bool(""));
+  EXPECT_GT(report.find("steps")->as_array("")[1].find("measured")->find("size_ratio")->as_double(""), 2);
+  for (const char* name : {"model/config.json", "report.html", "report.json", "recipe.json",
+                           "steps/1-quantize/model.safetensors"})
+    EXPECT_TRUE(fs::exists(work_ / "run" / name)) << name;
+  EXPECT_EQ(run_program({{"embed", path("run/model"), "the cat"}}).status, 0);
+  const Json status = want_json({"status", path("run")});
+  EXPECT_EQ(status.find("state")->as_string(""), "done");
+  EXPECT_EQ(status.find("steps")->as_array("")[1].find("state")->as_string(""), "done");
+  // Nothing is done twice; a changed last step leaves the first; a goal that is not met is exit status 3.
+  const auto first_made = fs::last_write_time(work_ / "run/steps/1-quantize/model.safetensors");
+  EXPECT_EQ(run_program({{"resume", path("run")}}).status, 0);
+  const auto last = work_ / "run/steps/3-quantize/model.safetensors";
+  const auto size = fs::file_size(last);
+  EXPECT_EQ(run_program({{"run", path("recipe.json"), "--out", path("run"), "--set", "steps.2.scheme=w4a16",
+                          "--set", "goals.0.value=1.5"}})
+                .status,
+            3);
+  EXPECT_EQ(fs::last_write_time(work_ / "run/steps/1-quantize/model.safetensors"), first_made);
+  EXPECT_NE(fs::file_size(last), size);
+  EXPECT_EQ(want_json({"run", "--schema"}).find("title")->as_string(""), "Penjing recipe");
+  const Json plan = want_json({"run", path("recipe.json"), "--dry-run", "--set", "steps.0.scheme=w7a8"});
+  EXPECT_EQ(plan.find("steps")->as_array("")[0].find("scheme")->as_string(""), "w7a8");
+  EXPECT_EQ(run_program({{"run", path("recipe.json"), "--out", path("data")}}).status, 0);
+  EXPECT_EQ(run_program({{"run", path("recipe.json")}}).status, 2);
+  EXPECT_EQ(run_program({{"run", path("recipe.json"), "--out", model}}).status, 2);
+  EXPECT_EQ(run_program({{"resume", model}}).status, 2);
+  EXPECT_EQ(run_program({{"status", model}}).status, 2);
+}
+
 }  // namespace
 }  // namespace penjing

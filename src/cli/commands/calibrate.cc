@@ -16,7 +16,7 @@ namespace {
 
 struct Options {
   std::string model, out;
-  CalibrationOptions calibration;
+  CalibrationSource calibration;
 };
 Options options;
 

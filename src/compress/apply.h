@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+
+#include "compress/method.h"
+#include "io/model_folder.h"
+
+namespace penjing {
+
+// One method on one model folder, written as another: `out` appears whole or not at all, with its provenance
+// (compress/provenance.h). The result is checked, values included, before it is written. The same input,
+// parameters and calibration give the same bytes.
+struct AppliedMethod {
+  MethodReport report;
+  FolderSize before, after;
+};
+AppliedMethod apply_method(const Model& source, const Method& method, const Json& params,
+                           MethodContext& context, const std::filesystem::path& out);
+
+// Refuses (kUnsupported) a method whose needs this build cannot meet.
+void check_needs(const Method& method);
+
+}  // namespace penjing

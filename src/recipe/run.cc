@@ -1,0 +1,213 @@
+#include "recipe/run.h"
+
+#include <chrono>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/output_file.h"
+#include "compress/apply.h"
+#include "compress/calibration_texts.h"
+#include "data/text_lines.h"
+
+namespace penjing {
+
+namespace {
+
+std::string digest(const std::string& text) {
+  return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+std::string digest_of_file(const std::filesystem::path& path) {
+  return path.empty() ? "" : sha256_file(path);
+}
+
+// Of all files of a folder: their names and contents.
+std::string digest_of_folder(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, error)) {
+    if (entry.is_regular_file(error))
+      files[std::filesystem::relative(entry.path(), folder, error).string()] = sha256_file(entry.path());
+  }
+  std::string all;
+  for (const auto& [name, hash] : files) all += hash + " " + name + "\n";
+  return digest(all);
+}
+
+std::string digest_of_data(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) ? digest_of_folder(path) : digest_of_file(path);
+}
+
+std::string step_name(const Recipe& recipe, std::size_t i) {
+  return fmt::format("{}-{}", i + 1, recipe.steps[i].method->name);
+}
+
+// Keys of all steps, each from the one before.
+std::vector<std::string> step_keys(const Recipe& recipe, const std::string& model_key) {
+  const Json calibration = Json::object({{"texts", digest_of_file(recipe.calibration.texts)},
+                                         {"samples", recipe.calibration.samples},
+                                         {"statistics", digest_of_file(recipe.calibration.statistics)}});
+  std::vector<std::string> keys;
+  std::string before = model_key;
+  for (const RecipeStep& step : recipe.steps) {
+    Json made_from =
+        Json::object({{"before", before}, {"method", step.method->name}, {"params", step.params}});
+    if (step.method->needs != Needs::kNothing) made_from.set("calibration", calibration);
+    keys.push_back(before = digest(made_from.dump()));
+  }
+  return keys;
+}
+
+// Of everything that a measurement depends on beside the model.
+std::string measuring_digest(const Recipe& recipe) {
+  Json tasks = Json::array();
+  for (const RecipeTask& task : recipe.tasks) {
+    tasks.push_back(Json::object({{"task", task.task},
+                                  {"data", digest_of_data(task.data)},
+                                  {"split", task.split},
+                                  {"limit", task.limit}}));
+  }
+  return digest(Json::object({{"data", digest_of_file(recipe.data)},
+                              {"limit", recipe.data_limit},
+                              {"tasks", tasks},
+                              {"seed", recipe.seed}})
+                    .dump());
+}
+
+std::vector<std::string> measuring_texts(const Recipe& recipe) {
+  std::vector<std::string> texts;
+  if (recipe.data.empty()) {
+    const auto own = builtin_calibration_texts();
+    return {own.begin(), own.end()};
+  }
+  TextLines lines(recipe.data);
+  for (std::string text; static_cast<int64_t>(texts.size()) < recipe.data_limit && lines.next(text);) {
+    if (!text.empty()) texts.push_back(text);
+  }
+  if (texts.empty()) fail(ErrorKind::kInput, "{}: no text in it", recipe.data.string());
+  return texts;
+}
+
+// How many steps of the state still hold: same key, folder there.
+std::size_t count_kept(const std::vector<std::string>& keys, const std::filesystem::path& folder,
+                       const RunState& state) {
+  std::size_t kept = 0;
+  std::error_code error;
+  while (kept < state.steps.size() && kept < keys.size() && state.steps[kept].key == keys[kept] &&
+         std::filesystem::is_directory(folder / "steps" / state.steps[kept].name, error))
+    ++kept;
+  return kept;
+}
+
+class Runner {
+ public:
+  Runner(const Recipe& recipe, const RunFolder& folder, const RunServices& services)
+      : recipe_(recipe),
+        folder_(folder),
+        services_(services),
+        measuring_(measuring_digest(recipe)),
+        measurer_(recipe, measuring_texts(recipe), services.open, recipe.model, services.pool) {}
+
+  RunState run() {
+    RunState state = read_run_state(folder_.path());
+    const std::string model_key = digest_of_folder(recipe_.model);
+    if (state.model_key != model_key) {
+      state = RunState();
+      state.model_key = state.first.key = model_key;
+      state.first.name = "0-original";
+    }
+    const auto keys = step_keys(recipe_, model_key);
+    state.steps.resize(count_kept(keys, folder_.path(), state));
+    std::vector<std::string> kept;
+    for (const StepState& step : state.steps) kept.push_back(step.name);
+    folder_.clear_leftovers(kept);
+    write_run_state(folder_.path(), state);
+    measure(state, state.first, recipe_.model);
+    for (std::size_t i = 0; i < recipe_.steps.size(); ++i) {
+      if (i < state.steps.size()) {
+        say(fmt::format("{}: done before, kept", state.steps[i].name));
+      } else {
+        state.steps.push_back(make_step(i, keys[i]));
+        write_run_state(folder_.path(), state);
+      }
+      measure(state, state.steps[i], folder_.step_path(state.steps[i].name));
+    }
+    folder_.point_model_at(state.steps.back().name);
+    return state;
+  }
+
+ private:
+  void say(const std::string& line) const {
+    if (services_.note) services_.note(line);
+  }
+
+  StepState make_step(std::size_t i, const std::string& key) {
+    const RecipeStep& step = recipe_.steps[i];
+    StepState state;
+    state.name = step_name(recipe_, i);
+    state.key = key;
+    say(fmt::format("{}: {}", state.name, step.method->summary));
+    const auto begin = std::chrono::steady_clock::now();
+    const Model source = read_model(i == 0 ? std::filesystem::path(recipe_.model)
+                                           : folder_.step_path(step_name(recipe_, i - 1)));
+    MethodContext context = services_.make_context(source, recipe_.calibration);
+    context.note = services_.note;
+    const AppliedMethod applied =
+        apply_method(source, *step.method, step.params, context, folder_.step_path(state.name));
+    state.details = applied.report.details;
+    state.notes = applied.report.notes;
+    state.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return state;
+  }
+
+  void measure(RunState& state, StepState& step, const std::filesystem::path& model) {
+    const std::string key = digest(step.key + measuring_);
+    if (step.measured.has_value() && step.measured_key == key) return;
+    say(fmt::format("{}: measuring", step.name));
+    step.measured = measurer_.measure(model);
+    step.measured_key = key;
+    write_run_state(folder_.path(), state);
+  }
+
+  const Recipe& recipe_;
+  const RunFolder& folder_;
+  const RunServices& services_;
+  std::string measuring_;
+  Measurer measurer_;
+};
+
+}  // namespace
+
+RunResult run_recipe(const Recipe& recipe, const RunFolder& folder, const RunServices& services) {
+  Recipe resolved = recipe;
+  resolved.model = std::filesystem::absolute(resolve_model(recipe.model)).lexically_normal().string();
+  write_text_file(folder.path() / "recipe.json", to_json(resolved).dump(2) + "\n");
+  RunResult result;
+  result.state = Runner(resolved, folder, services).run();
+  for (const Goal& goal : resolved.goals) {
+    result.goals.push_back(
+        check_goal(goal, *result.state.first.measured, *result.state.steps.back().measured));
+    result.goals_met = result.goals_met && result.goals.back().met;
+  }
+  return result;
+}
+
+std::vector<StepStatus> run_status(const Recipe& recipe, const std::filesystem::path& folder,
+                                   const RunState& state) {
+  const auto keys = step_keys(recipe, state.model_key);
+  const std::size_t kept = count_kept(keys, folder, state);
+  std::vector<StepStatus> all;
+  for (std::size_t i = 0; i < recipe.steps.size(); ++i) {
+    StepStatus status;
+    status.name = step_name(recipe, i);
+    if (i < kept) {
+      status.state = state.steps[i].measured.has_value() ? "done" : "to measure";
+      status.seconds = state.steps[i].seconds;
+    }
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+}  // namespace penjing

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recipe/measurement.h"
+#include "recipe/recipe.h"
+
+namespace penjing {
+
+// A step that was done: its folder is steps/<name>, its key says from what it was made.
+struct StepState {
+  std::string name;  // "1-quantize"
+  std::string key;   // digest of the method, its resolved parameters, its calibration, and the key before it
+  double seconds = 0;
+  Json details;  // the method's own report
+  std::vector<std::string> notes;
+  std::string measured_key;  // digest of the key and of what was measured on
+  std::optional<Measurement> measured;
+};
+
+// What a run has done so far; state.json of its folder, replaced whole after every piece of work.
+struct RunState {
+  std::string model_key;  // digest of the first model's files
+  StepState first;        // the model the recipe starts from, measured
+  std::vector<StepState> steps;
+};
+
+// The folder of a run:
+//   recipe.json          the recipe as it was resolved
+//   state.json           this state
+//   steps/1-quantize/    a model folder a step
+//   model -> steps/N-…   the last of them, once all are done
+//   report.json, report.html
+// One process at a time works in it; the lock goes with the process, however that ends.
+class RunFolder {
+ public:
+  // Creates it, or takes an existing run's. kInput: a folder with other things in it, or one in use.
+  static RunFolder create(const std::filesystem::path& path);
+  // An existing run's only.
+  static RunFolder open(const std::filesystem::path& path);
+  RunFolder(RunFolder&& other) noexcept;
+  RunFolder& operator=(RunFolder&&) = delete;
+  ~RunFolder();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path step_path(const std::string& name) const { return path_ / "steps" / name; }
+  // Removes what a killed run left half-written, and steps that are not in the list.
+  void clear_leftovers(const std::vector<std::string>& keep) const;
+  void point_model_at(const std::string& step) const;
+
+ private:
+  RunFolder(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}
+  std::filesystem::path path_;
+  int lock_;
+};
+
+bool is_run_folder(const std::filesystem::path& path);
+bool is_running(const std::filesystem::path& path);  // another process holds its lock
+Recipe read_run_recipe(const std::filesystem::path& path);
+RunState read_run_state(const std::filesystem::path& path);  // empty when there is none yet
+void write_run_state(const std::filesystem::path& path, const RunState& state);
+
+}  // namespace penjing
