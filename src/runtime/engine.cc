@@ -24,9 +24,9 @@ class EngineImpl : public Engine {
  public:
   explicit EngineImpl(std::shared_ptr<const PackedModel> model) : model_(std::move(model)) {}
 
-  std::unique_ptr<Predictor> new_session(std::shared_ptr<ThreadPool> pool,
-                                         int64_t max_batch_tokens) const override {
-    return std::make_unique<Session>(model_, std::move(pool), max_batch_tokens);
+  std::unique_ptr<Predictor> new_session(std::shared_ptr<ThreadPool> pool, int64_t max_batch_tokens,
+                                         StepObserver* observer) const override {
+    return std::make_unique<Session>(model_, std::move(pool), max_batch_tokens, observer);
   }
   std::size_t packed_bytes() const override { return model_->packed_bytes; }
   const Description& description() const override { return model_->description; }

@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "model/model.h"
 #include "predict/predictor.h"
+#include "runtime/step_observer.h"
 
 namespace penjing {
 
@@ -24,8 +25,10 @@ class Engine {
 
   // A session owns its scratch memory, grown to the largest batch it has seen, bounded by splitting batches
   // of more than `max_batch_tokens` tokens at sequence borders; one call at a time. The pool is shared.
+  // observer (may be null) sees the time of every step and must outlive the session.
   virtual std::unique_ptr<Predictor> new_session(std::shared_ptr<ThreadPool> pool,
-                                                 int64_t max_batch_tokens = 16384) const = 0;
+                                                 int64_t max_batch_tokens = 16384,
+                                                 StepObserver* observer = nullptr) const = 0;
   virtual std::size_t packed_bytes() const = 0;
   virtual const Description& description() const = 0;
 };

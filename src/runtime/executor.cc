@@ -34,11 +34,13 @@ pointwise::Function function_of(Activation activation) {
 
 }  // namespace
 
-Executor::Executor(const Program& program, ThreadPool& pool)
+Executor::Executor(const Program& program, ThreadPool& pool, StepEvent::Phase phase, StepObserver* observer)
     : program_(program),
       pool_(pool),
       pointwise_(pointwise::select()),
       quantize_(quantize::select()),
+      phase_(phase),
+      observer_(observer),
       buffers_(program.buffer_bytes.size()),
       wanted_(program.sites.size()) {}
 
@@ -74,39 +76,51 @@ Executor::Codes Executor::codes(int index) {
 }
 
 void Executor::run(const TokenSpan* tokens, Tap* tap) {
-  bool any_wanted = false;
+  any_wanted_ = false;
   if (tap != nullptr) {
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       wanted_[i] = tap->wants(program_.sites[i].name);
-      any_wanted = any_wanted || wanted_[i];
+      any_wanted_ = any_wanted_ || wanted_[i];
     }
   }
   if (tokens != nullptr && program_.max_head_dim > 0) {
     attention_.reserve(*tokens, pool_.num_threads(), program_.max_head_dim, program_.has_window);
   }
-  for (const Step& step : program_.steps) {
-    if (const auto* products = std::get_if<ProductStep>(&step)) {
-      run_products(products->products.data(), static_cast<int64_t>(products->products.size()), nullptr);
-    } else if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
-      run_quantize(*quantize);
-    } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
-      attention_.run(*tokens, pool_,
-                     {.q = floats(attention->q),
-                      .k = floats(attention->k),
-                      .v = floats(attention->v),
-                      .y = floats(attention->y),
-                      .num_heads = attention->num_heads,
-                      .head_dim = attention->head_dim,
-                      .window = attention->window,
-                      .scale = attention->scale});
-    } else if (const auto* norm = std::get_if<NormStep>(&step)) {
-      run_norm(*norm);
-    } else if (const auto* normalize = std::get_if<NormalizeStep>(&step)) {
-      run_normalize(*normalize);
-    } else if (any_wanted) {
-      const auto& tap_step = std::get<TapStep>(step);
-      if (wanted_[static_cast<std::size_t>(tap_step.site)]) run_tap(tap_step, *tap);
-    }
+  if (observer_ == nullptr) {
+    for (const Step& step : program_.steps) run_step(step, tokens, tap);
+    return;
+  }
+  for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+    const auto begin = StepEvent::Clock::now();
+    run_step(program_.steps[i], tokens, tap);
+    const auto end = StepEvent::Clock::now();
+    if (std::holds_alternative<TapStep>(program_.steps[i])) continue;
+    observer_->on_step({phase_, &program_, static_cast<int>(i), shape_.num_tokens, tokens, begin, end});
+  }
+}
+
+void Executor::run_step(const Step& step, const TokenSpan* tokens, Tap* tap) {
+  if (const auto* products = std::get_if<ProductStep>(&step)) {
+    run_products(products->products.data(), static_cast<int64_t>(products->products.size()), nullptr);
+  } else if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
+    run_quantize(*quantize);
+  } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
+    attention_.run(*tokens, pool_,
+                   {.q = floats(attention->q),
+                    .k = floats(attention->k),
+                    .v = floats(attention->v),
+                    .y = floats(attention->y),
+                    .num_heads = attention->num_heads,
+                    .head_dim = attention->head_dim,
+                    .window = attention->window,
+                    .scale = attention->scale});
+  } else if (const auto* norm = std::get_if<NormStep>(&step)) {
+    run_norm(*norm);
+  } else if (const auto* normalize = std::get_if<NormalizeStep>(&step)) {
+    run_normalize(*normalize);
+  } else if (any_wanted_) {
+    const auto& tap_step = std::get<TapStep>(step);
+    if (wanted_[static_cast<std::size_t>(tap_step.site)]) run_tap(tap_step, *tap);
   }
 }
 

@@ -12,6 +12,7 @@
 #include "predict/tap.h"
 #include "runtime/attention_op.h"
 #include "runtime/program.h"
+#include "runtime/step_observer.h"
 #include "runtime/token_span.h"
 
 namespace penjing {
@@ -20,7 +21,9 @@ namespace penjing {
 // second forward of a size allocates nothing.
 class Executor {
  public:
-  Executor(const Program& program, ThreadPool& pool);
+  // observer: sees the time of every step, as steps of `phase`; may be null.
+  Executor(const Program& program, ThreadPool& pool, StepEvent::Phase phase = StepEvent::Phase::kEncoder,
+           StepObserver* observer = nullptr);
 
   // Makes room for num_tokens; then input() may be written.
   void reserve(int64_t num_tokens);
@@ -41,6 +44,7 @@ class Executor {
   const float* floats(int slot) const;
   Codes codes(int slot);
 
+  void run_step(const Step& step, const TokenSpan* tokens, Tap* tap);
   void run_quantize(const QuantizeStep& step);
   void run_products(const Product* products, int64_t num_products, float* target);
   void run_chunk(const Product& product, int64_t panel, int64_t n_begin, int64_t n_end, float* target);
@@ -53,9 +57,12 @@ class Executor {
   const pointwise::Kernel& pointwise_;
   const quantize::Kernel& quantize_;
   AttentionOp attention_;
+  StepEvent::Phase phase_;
+  StepObserver* observer_;
   std::vector<AlignedBuffer<std::byte>> buffers_;
   AlignedBuffer<float> tap_panels_, tap_rows_;
   std::vector<char> wanted_;  // by site
+  bool any_wanted_ = false;
   PanelShape shape_;
   int64_t capacity_tokens_ = 0;
 };

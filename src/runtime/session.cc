@@ -53,11 +53,12 @@ void check_finite(const Prediction& prediction) {
 }  // namespace
 
 Session::Session(std::shared_ptr<const PackedModel> model, std::shared_ptr<ThreadPool> pool,
-                 int64_t max_batch_tokens)
+                 int64_t max_batch_tokens, StepObserver* observer)
     : model_(std::move(model)),
       pool_(std::move(pool)),
+      observer_(observer),
       max_batch_tokens_(max_batch_tokens),
-      encoder_(model_->encoder, *pool_) {
+      encoder_(model_->encoder, *pool_, StepEvent::Phase::kEncoder, observer) {
   if (max_batch_tokens_ < 1) {
     fail(ErrorKind::kInput, "max_batch_tokens: {}, wanted 1 or more", max_batch_tokens_);
   }
@@ -131,13 +132,24 @@ Executor& Session::head_executor(const Head& head) {
   for (HeadRun& run : heads_) {
     if (run.head == &head) return *run.executor;
   }
-  heads_.push_back({&head, std::make_unique<Executor>(head.program, *pool_)});
+  heads_.push_back(
+      {&head, std::make_unique<Executor>(head.program, *pool_, StepEvent::Phase::kHead, observer_)});
   return *heads_.back().executor;
+}
+
+template <typename Body>
+void Session::observe(StepEvent::Phase phase, const Program& program, int64_t num_rows,
+                      const TokenSpan* tokens, Body body) {
+  if (observer_ == nullptr) return body();
+  const auto begin = StepEvent::Clock::now();
+  body();
+  observer_->on_step({phase, &program, -1, num_rows, tokens, begin, StepEvent::Clock::now()});
 }
 
 void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
   encoder_.reserve(tokens.num_tokens());
-  model_->embedding.run(tokens, *pool_, encoder_.input(), embedding_scratch_.data());
+  observe(StepEvent::Phase::kEmbedding, model_->encoder, tokens.num_tokens(), &tokens,
+          [&] { model_->embedding.run(tokens, *pool_, encoder_.input(), embedding_scratch_.data()); });
   encoder_.run(&tokens, tap);
 }
 
@@ -198,13 +210,17 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
   for (int64_t done = 0; done < num_rows; done += head.slice_rows) {
     const int64_t slice = std::min(head.slice_rows, num_rows - done);
     executor.reserve(slice);
-    if (head.rows == Head::Rows::kPooled) {
-      pool_rows(head, request, first, tokens, done, slice, executor.input());
-    } else {
-      gather_rows(picked_.data() + done, slice, executor.input());
-    }
+    observe(StepEvent::Phase::kHeadInput, head.program, slice,
+            head.rows == Head::Rows::kPooled ? &tokens : nullptr, [&] {
+              if (head.rows == Head::Rows::kPooled) {
+                pool_rows(head, request, first, tokens, done, slice, executor.input());
+              } else {
+                gather_rows(picked_.data() + done, slice, executor.input());
+              }
+            });
     executor.run(nullptr, request.tap);
-    write_rows(executor, dim, rows + done * dim);
+    observe(StepEvent::Phase::kOutputRows, head.program, slice, nullptr,
+            [&] { write_rows(executor, dim, rows + done * dim); });
   }
 }
 
@@ -234,7 +250,8 @@ Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
     if (head != nullptr) {
       run_head(*head, batch, request, first, tokens, rows);
     } else {
-      write_rows(encoder_, prediction.dim, rows);
+      observe(StepEvent::Phase::kOutputRows, model_->encoder, tokens.num_tokens(), nullptr,
+              [&] { write_rows(encoder_, prediction.dim, rows); });
     }
     first += tokens.num_sequences;
   }

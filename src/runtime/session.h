@@ -32,7 +32,7 @@ struct PackedModel {
 class Session : public Predictor {
  public:
   Session(std::shared_ptr<const PackedModel> model, std::shared_ptr<ThreadPool> pool,
-          int64_t max_batch_tokens);
+          int64_t max_batch_tokens, StepObserver* observer = nullptr);
 
   bool supports(OutputKind kind) const override;
   int64_t vocab_size() const override { return model_->embedding.vocab_size(); }
@@ -47,6 +47,10 @@ class Session : public Predictor {
   void check_request(const RaggedBatch& batch, const Request& request) const;
   Executor& head_executor(const Head& head);
   void run_encoder(const TokenSpan& tokens, Tap* tap);
+  // Runs body, and tells the observer how long it took.
+  template <typename Body>
+  void observe(StepEvent::Phase phase, const Program& program, int64_t num_rows, const TokenSpan* tokens,
+               Body body);
   void gather_rows(const int64_t* tokens, int64_t num_rows, float* target);
   void write_rows(const Executor& executor, int64_t dim, float* rows);
   // Writes the rows of the sequences [first, last) of the batch, which are `tokens`.
@@ -57,6 +61,7 @@ class Session : public Predictor {
 
   std::shared_ptr<const PackedModel> model_;
   std::shared_ptr<ThreadPool> pool_;
+  StepObserver* observer_;
   int64_t max_batch_tokens_;
   Executor encoder_;
   AlignedBuffer<float> embedding_scratch_;

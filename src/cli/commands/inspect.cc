@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "base/text_table.h"
 #include "cli/command.h"
 #include "io/model_folder.h"
@@ -16,7 +17,7 @@ namespace penjing::cli {
 namespace {
 
 struct Options {
-  std::string model;
+  std::string model, sensitivity;
   bool tensors = false, layers = false;
   int64_t length = 128;
 };
@@ -26,12 +27,58 @@ void declare(CLI::App& app) {
   app.add_option("MODEL", options.model, "a model, or any .safetensors file")->required();
   app.add_flag("--tensors", options.tensors, "a row a tensor: range, zeros, outliers (reads all weights)");
   app.add_flag("--layers", options.layers, "a row a layer and part");
+  app.add_option(
+      "--sensitivity", options.sensitivity,
+      "what `verify --per-layer --json` wrote: how much each module's output changed, beside its tensor");
   app.add_option("--length", options.length, "tokens for which FLOPs are counted")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
 }
 
-Json tensor_json(const TensorMap::Entry& entry) {
+// How much the output of a module differed between two models, by the module's name.
+struct OutputChange {
+  double relative_error = 0, cosine_min = 1;
+};
+using OutputChanges = std::map<std::string, OutputChange, std::less<>>;
+
+OutputChanges read_changes(const std::string& path) {
+  OutputChanges changes;
+  if (path.empty()) return changes;
+  const Json json = Json::parse(read_text_file(path, std::size_t{64} << 20), path);
+  const Json* layers = json.find("layers");
+  if (layers == nullptr || layers->as_array(path + ": layers").empty()) {
+    fail(ErrorKind::kFormat, "{}: no layers; wanted the output of penjing verify --per-layer --json", path);
+  }
+  for (const Json& layer : layers->as_array(path)) {
+    const auto at = [&](const char* key) -> const Json& {
+      const Json* found = layer.find(key);
+      if (found == nullptr) fail(ErrorKind::kFormat, "{}: layers: an entry without {}", path, key);
+      return *found;
+    };
+    std::string site = at("site").as_string(path + ": layers: site");
+    if (!site.ends_with(".out")) continue;
+    site.resize(site.size() - 4);
+    changes[site] = {at("relative_error").as_double(path + ": layers: relative_error"),
+                     at("cosine_min").as_double(path + ": layers: cosine_min")};
+  }
+  return changes;
+}
+
+// "encoder.layer.0.output.dense.weight" is of the module "encoder.layer.0.output.dense"; stored names may
+// have the model's prefix before that.
+const OutputChange* find_change(const OutputChanges& changes, std::string_view tensor) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!tensor.ends_with(kWeight)) return nullptr;
+  tensor.remove_suffix(kWeight.size());
+  for (;;) {
+    if (const auto found = changes.find(tensor); found != changes.end()) return &found->second;
+    const auto dot = tensor.find('.');
+    if (dot == std::string_view::npos) return nullptr;
+    tensor.remove_prefix(dot + 1);
+  }
+}
+
+Json tensor_json(const TensorMap::Entry& entry, const OutputChanges& changes) {
   const Tensor& t = entry.tensor;
   Json shape = Json::array();
   for (const int64_t size : t.shape) shape.push_back(size);
@@ -47,37 +94,56 @@ Json tensor_json(const TensorMap::Entry& entry) {
     json.set("outlier", s.outlier), json.set("beyond_six_deviations", s.beyond_six),
         json.set("not_finite", s.not_finite);
   }
+  if (const OutputChange* change = find_change(changes, entry.name)) {
+    json.set("output_error", change->relative_error), json.set("output_cosine_min", change->cosine_min);
+  }
   return json;
 }
 
-std::string tensor_table(const TensorMap& tensors) {
-  TextTable table({"tensor", "dtype", "shape", "min", "max", "std", "zeros", "max/rms"}, "lllrrrrr");
+// max/rms and the share beyond six deviations tell of outliers: one scale for many values then wastes its
+// codes.
+std::string tensor_table(const TensorMap& tensors, const OutputChanges& changes) {
+  std::vector<std::string> header = {"tensor", "dtype", "shape",   "min",    "max",
+                                     "std",    "zeros", "max/rms", "> 6 std"};
+  std::string align = "lllrrrrrr";
+  if (!changes.empty()) {
+    header.insert(header.end(), {"output error", "worst cosine"});
+    align += "rr";
+  }
+  TextTable table(header, align);
   for (const auto& entry : tensors) {
-    if (!is_computable(entry.tensor.type)) {
-      table.add_row(
-          {entry.name, name_of(entry.tensor.type), to_string(entry.tensor.shape), "", "", "", "", ""});
-      continue;
+    std::vector<std::string> cells = {entry.name, name_of(entry.tensor.type), to_string(entry.tensor.shape)};
+    if (is_computable(entry.tensor.type)) {
+      const TensorStatistics s = measure_tensor(entry.tensor, entry.name);
+      for (const double value : {s.min, s.max, s.deviation}) cells.push_back(fmt::format("{:.4g}", value));
+      cells.push_back(fmt::format("{:.1f} %", s.zeros * 100));
+      cells.push_back(fmt::format("{:.1f}", s.outlier) +
+                      (s.not_finite > 0 ? fmt::format(" ({} not finite)", s.not_finite) : ""));
+      cells.push_back(s.beyond_six > 0 ? fmt::format("{:.2g} %", s.beyond_six * 100) : "0");
     }
-    const TensorStatistics s = measure_tensor(entry.tensor, entry.name);
-    table.add_row({entry.name, name_of(entry.tensor.type), to_string(entry.tensor.shape),
-                   fmt::format("{:.4g}", s.min), fmt::format("{:.4g}", s.max),
-                   fmt::format("{:.4g}", s.deviation), fmt::format("{:.1f} %", s.zeros * 100),
-                   fmt::format("{:.1f}", s.outlier) +
-                       (s.not_finite > 0 ? fmt::format(" ({} not finite)", s.not_finite) : "")});
+    if (!changes.empty()) {
+      cells.resize(9);
+      const OutputChange* change = find_change(changes, entry.name);
+      cells.push_back(change == nullptr ? "" : fmt::format("{:.4f}", change->relative_error));
+      cells.push_back(change == nullptr ? "" : fmt::format("{:.6f}", change->cosine_min));
+    }
+    cells.resize(header.size());
+    table.add_row(cells);
   }
   return table.str();
 }
 
-int inspect_file(const std::filesystem::path& path, const CommonOptions& common) {
+int inspect_file(const std::filesystem::path& path, const CommonOptions& common,
+                 const OutputChanges& changes) {
   const Safetensors file = read_safetensors(path);
   if (common.json) {
     Json list = Json::array(), metadata = Json::object();
-    for (const auto& entry : file.tensors) list.push_back(tensor_json(entry));
+    for (const auto& entry : file.tensors) list.push_back(tensor_json(entry, changes));
     for (const auto& [key, value] : file.metadata) metadata.set(key, value);
     print_json(Json::object({{"file", path.string()}, {"metadata", metadata}, {"tensors", list}}));
   } else {
     print_text(fmt::format("{}: {} tensors\n", path.string(), file.tensors.size()) +
-               tensor_table(file.tensors));
+               tensor_table(file.tensors, changes));
   }
   return kDone;
 }
@@ -93,7 +159,8 @@ std::string dtype_summary(const TensorMap& tensors) {
 }
 
 int run(const CommonOptions& common) {
-  if (options.model.ends_with(".safetensors")) return inspect_file(options.model, common);
+  const OutputChanges changes = read_changes(options.sensitivity);
+  if (options.model.ends_with(".safetensors")) return inspect_file(options.model, common, changes);
   const auto folder = resolve_model(options.model);
   const Model model = read_model(folder);
   const Description& d = model.description;
@@ -118,7 +185,7 @@ int run(const CommonOptions& common) {
                                          {"parameters", cost.parameters},
                                          {"flops", cost.flops}}));
     }
-    for (const auto& entry : model.tensors) tensor_list.push_back(tensor_json(entry));
+    for (const auto& entry : model.tensors) tensor_list.push_back(tensor_json(entry, changes));
     for (const SideFile& file : model.side_files) files.push_back(file.path);
     print_json(Json::object({{"folder", folder.string()},
                              {"family", d.family},
@@ -154,7 +221,7 @@ int run(const CommonOptions& common) {
   table.add_row(
       {"total", format_count(parameters), "", fmt::format("{:.1f}", static_cast<double>(flops) * 1e-6), ""});
   print_text(table.str());
-  if (options.tensors) print_text("\n" + tensor_table(model.tensors));
+  if (options.tensors || !changes.empty()) print_text("\n" + tensor_table(model.tensors, changes));
   return kDone;
 }
 
@@ -163,6 +230,7 @@ int run(const CommonOptions& common) {
 extern const Command inspect_command;
 const Command inspect_command = {"inspect", "what is in a model: parts, sizes, FLOPs, tensors",
                                  "  penjing inspect minilm\n  penjing inspect minilm --tensors\n"
+                                 "  penjing inspect minilm --sensitivity per-layer.json\n"
                                  "  penjing inspect path/model.safetensors --json",
                                  declare, run};
 
