@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
 #include "compress/smoothing.h"
 #include "model/linear.h"
 
@@ -84,8 +86,12 @@ PreparedInputs prepare_inputs(const Model& model, const LinearQuantization& how,
     require_texts("activation-aware scaling");
     inputs.moments = collect_second_moments(model, run, request);
   }
+  Progress progress("scaling", how.smooth || how.activation_aware ? static_cast<int64_t>(groups.size()) : 0,
+                    "inputs");
   for (const auto& members : groups) {
     if (!how.smooth && !how.activation_aware) break;
+    check_interrupt();
+    progress.advance();
     if (how.smooth && !how.smooth_everywhere && reads_inside_block(model.description, members.front()))
       continue;
     const SiteStatistics& statistics = inputs.statistics.at(members.front());

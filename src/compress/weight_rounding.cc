@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 
 namespace penjing {
 
@@ -54,6 +55,7 @@ std::vector<double> inverse_factor(const std::vector<double>& h, int64_t n) {
   const auto at = [n](int64_t row, int64_t column) { return static_cast<std::size_t>(row * n + column); };
   std::vector<double> l(h.size(), 0);
   for (int64_t i = 0; i < n; ++i) {
+    check_interrupt();
     for (int64_t j = 0; j <= i; ++j) {
       const double* a = l.data() + i * n;
       const double* b = l.data() + j * n;
@@ -76,6 +78,7 @@ std::vector<double> inverse_factor(const std::vector<double>& h, int64_t n) {
   // L^-1 row by row: row i of the inverse is (e_i - sum over k < i of L[i][k] row_k) / L[i][i].
   std::vector<double> inverse(l.size(), 0);
   for (int64_t i = 0; i < n; ++i) {
+    check_interrupt();
     double* row = inverse.data() + i * n;
     for (int64_t k = 0; k < i; ++k) {
       const double factor = l[at(i, k)];
@@ -148,6 +151,7 @@ RoundedWeight round_with_feedback(std::span<const float> weight, int64_t out, in
   constexpr int64_t kBlock = 64;  // errors reach the columns beyond a block together, once it is done
   std::vector<float> errors(static_cast<std::size_t>(kBlock * out));
   for (int64_t begin = 0; begin < in; begin += kBlock) {
+    check_interrupt();
     const int64_t end = std::min(in, begin + kBlock);
     for (int64_t c = begin; c < end; ++c) {
       if (c % group == 0) {

@@ -16,6 +16,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
 #include "compress/cast.h"
 #include "compress/exclusions.h"
 #include "compress/linear_quantization.h"
@@ -238,7 +240,14 @@ void quantize_model(Model& model, const Params& params, MethodContext& context, 
     });
     ignored.insert(ignored.end(), kept.begin(), kept.end());
   }
-  for (const LinearSpec& spec : linears) quantize_linear(model, spec, how, inputs);
+  {
+    Progress progress("quantize", static_cast<int64_t>(linears.size()), "layers");
+    for (const LinearSpec& spec : linears) {
+      check_interrupt();
+      quantize_linear(model, spec, how, inputs);
+      progress.advance();
+    }
+  }
 
   const EmbeddingSpec& e = model.description.embedding;
   for (const std::string& name : {e.word, e.token_type, e.position.name}) {
