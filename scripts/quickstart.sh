@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to a smaller, faster, measured model: installs what is missing, builds, fetches
-# all-MiniLM-L6-v2, makes it INT8, checks it against the original, times both, uses it.
+# all-MiniLM-L6-v2, makes it INT8 by a recipe (recipes/minilm-int8.json), checks it against the original, times both, uses it.
 #
 #   scripts/quickstart.sh [--out FOLDER]       default: build/quickstart
 #
@@ -46,7 +46,8 @@ penjing=build/release/penjing
 step "Model and texts"
 scripts/fetch-models.sh minilm
 model=$(penjing_cache)/models/minilm
-small=$out/minilm-int8
+run=$out/run
+small=$run/model
 mkdir -p "$out"
 sts=${PENJING_DATA:-../shared/data}/glue-stsb/sts-test.csv
 if [[ -f $sts ]]; then
@@ -61,9 +62,8 @@ fi
 step "What is in the model"
 show "$penjing" inspect "$model"
 
-step "Make it INT8"
-rm -rf "$small"
-show "$penjing" quantize "$model" --scheme w8a8 --out "$small"
+step "Make it INT8, by a recipe"
+show "$penjing" run recipes/minilm-int8.json --set "model=$model" --set "data=$out/texts.txt" --out "$run" --quiet
 
 step "Check it against the original"
 show "$penjing" verify "$small" --reference "$model" --data "$out/texts.txt" --quiet
