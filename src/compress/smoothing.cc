@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/interrupt.h"
+
 namespace penjing {
 
 namespace {
@@ -41,6 +43,7 @@ std::vector<float> activation_aware_factors(std::span<const float> channel_mean_
   std::vector<float> best(in, 1);
   double best_error = std::numeric_limits<double>::infinity();
   for (int step = 0; step <= 20; ++step) {
+    check_interrupt();
     std::vector<float> factors(in);
     for (std::size_t j = 0; j < in; ++j) {
       const double s = std::pow(std::max(double{channel_mean_square[j]}, 1e-12), 0.5 * step / 20);

@@ -59,6 +59,20 @@ TEST(Metrics, Ranking) {
   EXPECT_DOUBLE_EQ(recall_at(ranked, 0, 3), 0);
 }
 
+// trec_eval on rankings that miss relevant documents, graded 0 to 3.
+TEST(Metrics, Retrieval) {
+  EXPECT_GT(cases("retrieval").size(), 40u);
+  for (const Json& c : cases("retrieval")) {
+    const auto ranked = numbers<double>(c, "ranked"), all = numbers<double>(c, "all");
+    // trec_eval works in FP32 in places.
+    EXPECT_NEAR(ndcg_at(ranked, all, 10), number(c, "ndcg_10"), 1e-7) << c.dump();
+    EXPECT_NEAR(reciprocal_rank(ranked, 10), number(c, "mrr_10"), 1e-7) << c.dump();
+    EXPECT_NEAR(average_precision(ranked, all.size()), number(c, "map"), 1e-7) << c.dump();
+    EXPECT_NEAR(recall_at(ranked, all.size(), 10), number(c, "recall_10"), 1e-7) << c.dump();
+    EXPECT_NEAR(recall_at(ranked, all.size(), 100), number(c, "recall_100"), 1e-7) << c.dump();
+  }
+}
+
 // seqeval's default reading of tags, sound and unsound.
 TEST(Metrics, Spans) {
   for (const Json& c : cases("spans")) {

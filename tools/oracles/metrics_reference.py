@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/data/metrics_reference.json: scores of random and degenerate inputs by scikit-learn, SciPy and seqeval.
+"""Writes tests/data/metrics_reference.json: scores of random and degenerate inputs by scikit-learn, SciPy, seqeval
+and trec_eval.
 
 usage: metrics_reference.py OUT.json
-Needs numpy, scipy, scikit-learn, seqeval.
+Needs numpy, scipy, scikit-learn, seqeval, pytrec_eval (PyPI: pytrec-eval-terrier has it built).
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 import warnings
 
 import numpy as np
+import pytrec_eval
 import scipy
 import scipy.stats
 import seqeval.metrics.sequence_labeling as seqeval
@@ -23,6 +25,23 @@ def labels(rng, count, classes, noise):
     truth = rng.integers(0, classes, count)
     predicted = np.where(rng.random(count) < noise, rng.integers(0, classes, count), truth)
     return truth.tolist(), predicted.tolist()
+
+
+def retrieval_case(rng, corpus, retrieved, share):
+    """A ranking of some of a corpus, judged in grades 0 to 3; relevant documents may be missing from it."""
+    grades = np.where(rng.random(corpus) < share, rng.integers(1, 4, corpus), 0)
+    order = rng.permutation(corpus)[:retrieved]
+    judged = {"q": {f"d{i:04}": int(g) for i, g in enumerate(grades)}}
+
+    def measure(order):
+        run = {"q": {f"d{d:04}": float(len(order) - rank) for rank, d in enumerate(order)}}
+        return pytrec_eval.RelevanceEvaluator(
+            judged, {"ndcg_cut.10", "recip_rank", "map", "recall.10,100"}).evaluate(run)["q"]
+
+    whole = measure(order)
+    return {"ranked": grades[order].tolist(), "all": grades[grades > 0].tolist(), "ndcg_10": whole["ndcg_cut_10"],
+            "mrr_10": measure(order[:10])["recip_rank"], "map": whole["map"], "recall_10": whole["recall_10"],
+            "recall_100": whole["recall_100"]}
 
 
 def main():
@@ -46,6 +65,12 @@ def main():
                  "average_precision": float(metrics.average_precision_score(relevance > 0, scores))
                  if relevance.any() else 0.0}
         ranking.append(entry)
+    retrieval = [retrieval_case(rng, int(rng.integers(5, 160)), 5, rng.random()) for _ in range(10)]
+    for _ in range(40):
+        corpus = int(rng.integers(2, 160))
+        retrieval.append(retrieval_case(rng, corpus, int(rng.integers(1, corpus + 1)), rng.random() ** 2))
+    retrieval += [retrieval_case(rng, 1, 1, 1.0), retrieval_case(rng, 30, 30, 1.0), retrieval_case(rng, 150, 1, 0.5)]
+    retrieval = [case for case in retrieval if case["all"]]
     tags = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "PER"]
     spans = []
     for _ in range(60):
@@ -60,7 +85,7 @@ def main():
                             "spearman": scipy.stats.spearmanr(x, y).statistic})
     with open(sys.argv[1], "w") as file:
         json.dump({"versions": f"scikit-learn {sklearn.__version__}, scipy {scipy.__version__}, seqeval 1.2.2",
-                   "classification": classification, "ranking": ranking, "spans": spans, "correlation": correlation},
+                   "classification": classification, "ranking": ranking, "retrieval": retrieval, "spans": spans, "correlation": correlation},
                   file)
         file.write("\n")
 
