@@ -1,32 +1,18 @@
 // inspect's columns of outliers and of what compression changed.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "cli/command.h"
 #include "tests/cli/program_run.h"
-#include "tests/cli/tiny_folder.h"
+#include "tests/cli/tiny_model_test.h"
 
 namespace penjing {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::run_program;
 
-class Inspect : public ::testing::Test {
- protected:
-  fs::path work_ =
-      fs::path(::testing::TempDir()) / ("penjing_" + std::to_string(::getpid()) + "_" +
-                                        ::testing::UnitTest::GetInstance()->current_test_info()->name());
-  void SetUp() override {
-    fs::create_directories(work_);
-    testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
-  }
-  void TearDown() override { fs::remove_all(work_); }
-  std::string path(const std::string& name) const { return (work_ / name).string(); }
-};
+class Inspect : public testing::TinyModelTest {};
 
 TEST_F(Inspect, ShowsWhatCompressionChanged) {
   ASSERT_EQ(run_program({{"quantize", path("model"), "--out", path("small"), "--scheme", "w8a8"}}).status, 0);

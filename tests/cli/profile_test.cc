@@ -1,34 +1,22 @@
 // profile: the parts add up to the whole, and the trace is one that a viewer can show.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "cli/command.h"
 #include "cli/step_times.h"
 #include "tests/cli/program_run.h"
-#include "tests/cli/tiny_folder.h"
+#include "tests/cli/tiny_model_test.h"
 
 namespace penjing {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::run_program;
 
-class ProfileCommand : public ::testing::Test {
+class ProfileCommand : public testing::TinyModelTest {
  protected:
-  fs::path work_ =
-      fs::path(::testing::TempDir()) / ("penjing_" + std::to_string(::getpid()) + "_" +
-                                        ::testing::UnitTest::GetInstance()->current_test_info()->name());
-  void SetUp() override {
-    fs::create_directories(work_);
-    testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
-  }
-  void TearDown() override { fs::remove_all(work_); }
-
   std::string model() const { return (work_ / "model").string(); }
   Json profile(const std::vector<std::string>& more) const {
     std::vector<std::string> arguments = {"profile", model(), "--rounds", "9", "--json"};
