@@ -58,9 +58,9 @@ TaskResult run(const TaskModel& model, const TaskInput& input) {
   result.num_examples = counts->size();
   result.file = input.data;
   result.reading = "a text a line";
-  result.how = input.mask_every == 0 ? fmt::format("{} pieces hidden one at a time", num_pieces)
-                                     : fmt::format("{} pieces, every {} of a text hidden at once", num_pieces,
-                                                   input.mask_every);
+  result.how = input.mask_every == 0
+                   ? fmt::format("{} pieces hidden one at a time", num_pieces)
+                   : fmt::format("{} pieces, 1 in {} of a text hidden at once", num_pieces, input.mask_every);
   return result;
 }
 
