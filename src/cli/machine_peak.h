@@ -4,10 +4,11 @@
 
 namespace penjing::cli {
 
-enum class PeakKind { kFloat, kInteger };
+enum class PeakKind { kFloat, kInteger, kBfloat };
 
-// Operations a second (a product and a sum are two) that the machine reaches in this run: the product kernel
-// of the kind on operands that stay in L1 and L2, on every thread of the pool; the best of 12 rounds.
+// Operations a second (a product and a sum are two) that the multipliers of the machine reach in this run, on
+// every thread of the pool (kernels/peak); the best of 12 rounds of some milliseconds. 0 for bf16 on a CPU
+// without that arithmetic.
 double measure_peak(ThreadPool& pool, PeakKind kind);
 
 }  // namespace penjing::cli

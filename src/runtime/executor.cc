@@ -65,7 +65,7 @@ const float* Executor::floats(int slot) const {
   return const_cast<Executor*>(this)->floats(slot);
 }
 
-// Codes [K4] of every panel, then the scales, then the zero points of all tokens.
+// Codes [K4] of every panel, in quads, then the scales, then the zero points of all tokens.
 Executor::Codes Executor::codes(int index) {
   const Slot& slot = program_.slots[static_cast<std::size_t>(index)];
   std::byte* base = buffers_[static_cast<std::size_t>(slot.buffer)].data();

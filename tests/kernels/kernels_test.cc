@@ -16,6 +16,7 @@
 #include "kernels/gemm_i8/gemm_i8.h"
 #include "kernels/normalize/normalize.h"
 #include "kernels/panel.h"
+#include "kernels/peak/peak.h"
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/quantize/quantize.h"
 #include "numerics/quantizer.h"
@@ -152,7 +153,7 @@ TEST(GemmI8, EqualsReferenceIncludingTheCorners) {
   Rng rng(3);
   for (const int width : kWidths) {
     for (const int64_t k : {1, 2, 3, 4, 5, 8, 30, 67, 3072}) {
-      for (const int64_t n : {1, 3, 4, 5, 8, 9, 16, 17, 25}) {
+      for (const int64_t n : {1, 3, 4, 5, 8, 9, 16, 17, 25, 37}) {
         if (k == 3072 && n != 9) continue;
         const int64_t k4 = (k + 3) / 4 * 4;
         for (int pattern = 0; pattern < 4; ++pattern) {  // random, and the extremes that saturate vpmaddubsw
@@ -162,7 +163,7 @@ TEST(GemmI8, EqualsReferenceIncludingTheCorners) {
               bias(static_cast<std::size_t>(n)), residual(static_cast<std::size_t>(n * width)),
               y(static_cast<std::size_t>(n * width));
           Guarded<int32_t> zero(static_cast<std::size_t>(width)), row_sum(static_cast<std::size_t>(n));
-          for (int64_t i = 0; i < k * width; ++i) {
+          for (int64_t i = 0; i < k4 * width; ++i) {
             x[i] = pattern == 0 ? static_cast<uint8_t>(rng.below(256)) : 255;
           }
           for (int64_t i = 0; i < n * k; ++i) {
@@ -365,7 +366,8 @@ TEST(Quantize, EqualsTheOneQuantizer) {
             ASSERT_EQ(zero[t], wanted_zero[static_cast<std::size_t>(t)])
                 << name_of(kernel->isa) << " lane " << t;
             for (int64_t f = 0; f < k4; ++f) {
-              ASSERT_EQ(codes[f * width + t], wanted_codes[static_cast<std::size_t>(f * width + t)])
+              const int64_t at = (f / 4 * width + t) * 4 + f % 4;
+              ASSERT_EQ(codes[at], wanted_codes[static_cast<std::size_t>(at)])
                   << name_of(kernel->isa) << " lane " << t << " feature " << f << " of " << features;
             }
           }
@@ -407,6 +409,20 @@ TEST(Attention, EqualsReferenceAndSumsToOne) {
         for (std::size_t i = 0; i < size; ++i) v[i] = 1;
       }
     }
+  }
+}
+
+TEST(Peak, CountsWhatItRuns) {
+  for (const Isa isa : usable_isas()) {
+    const peak::Kernel* kernel = peak::find(isa);
+    if (kernel == nullptr) continue;
+    for (auto* const run : {kernel->f32, kernel->i8, kernel->bf16}) {
+      if (run == nullptr) continue;
+      EXPECT_GT(run(1), 0) << name_of(isa);
+      EXPECT_EQ(run(100), 100 * run(1)) << name_of(isa);
+      EXPECT_EQ(run(0), 0) << name_of(isa);
+    }
+    EXPECT_EQ(kernel->bf16 != nullptr, isa >= Isa::kAvx512Bf16) << name_of(isa);
   }
 }
 

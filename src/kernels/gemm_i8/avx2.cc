@@ -1,6 +1,6 @@
 // INT8 product on AVX2. vpmaddubsw would saturate (255 * 127 * 2 > 32767), so both operands are widened to 16
-// bits and vpmaddwd sums pairs exactly. Weights packed [ceil(N/8)][ceil(K/2)][8][2] s16: one 32-bit broadcast
-// an output and pair of k.
+// bits and vpmaddwd sums pairs exactly. Weights packed [ceil(N/8)][ceil(K/4)][8][4] s16, the four of a quad
+// in the order 0 2 1 3: a mask and a shift widen the codes of a token into the pairs 0 2 and 1 3.
 #include <immintrin.h>
 
 #include "kernels/gemm_i8/gemm_i8.h"
@@ -11,25 +11,32 @@ namespace penjing::gemm_i8::avx2 {
 
 namespace {
 
-// Pairs are counted over K rounded up to 4: the activation panel has those rows, zeroed.
-int64_t pairs_of(int64_t k) {
-  return (k + 3) / 4 * 2;
+int64_t quads_of(int64_t k) {
+  return (k + 3) / 4;
 }
 
 std::size_t packed_bytes(int64_t n, int64_t k) {
-  return static_cast<std::size_t>((n + kOutputs - 1) / kOutputs * kOutputs * pairs_of(k) * 2) *
+  return static_cast<std::size_t>((n + kOutputs - 1) / kOutputs * kOutputs * quads_of(k) * 4) *
          sizeof(int16_t);
 }
 
 void pack(const int8_t* w, int64_t n, int64_t k, void* packed) {
   auto* out = static_cast<int16_t*>(packed);
   for (int64_t group = 0; group < n; group += kOutputs) {
-    for (int64_t pair = 0; pair < pairs_of(k); ++pair) {
+    for (int64_t quad = 0; quad < quads_of(k); ++quad) {
       for (int64_t o = group; o < group + kOutputs; ++o) {
-        for (int64_t i = 2 * pair; i < 2 * pair + 2; ++i) *out++ = o < n && i < k ? w[o * k + i] : int16_t{0};
+        for (const int i : {0, 2, 1, 3}) {
+          *out++ = o < n && 4 * quad + i < k ? w[o * k + 4 * quad + i] : int16_t{0};
+        }
       }
     }
   }
+}
+
+PENJING_INLINE __m256i broadcast_pair(const int16_t* w) {
+  int pair;
+  __builtin_memcpy(&pair, w, 4);
+  return _mm256_set1_epi32(pair);
 }
 
 PENJING_INLINE void finish(const Args& args, int64_t output, int column, __m256i sum) {
@@ -45,25 +52,28 @@ PENJING_INLINE void finish(const Args& args, int64_t output, int column, __m256i
   _mm256_storeu_ps(args.y + at, y);
 }
 
-// Four outputs x 16 tokens from `column`: 8 sums, 2 interleaved activation vectors, 1 weight, 1 product.
+// Four outputs x 16 tokens from `column`: 8 sums, 4 vectors of widened codes, 1 weight, 1 product.
 PENJING_INLINE void multiply_tile(const Args& args, const int16_t* w, int64_t first, int column) {
   constexpr int kTile = 4;
   __m256i sums[kTile][2];
   for (auto& row : sums) {
     for (auto& s : row) s = _mm256_setzero_si256();
   }
-  const uint8_t* x = args.x + column;
-  for (int64_t pair = pairs_of(args.k); pair > 0; --pair, x += 2 * args.width, w += 2 * kOutputs) {
-    const __m128i r0 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
-    const __m128i r1 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + args.width));
-    const __m256i low = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(r0, r1));
-    const __m256i high = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(r0, r1));
+  const __m256i low_bytes = _mm256_set1_epi16(0xff);
+  const uint8_t* x = args.x + 4 * column;
+  for (int64_t quad = quads_of(args.k); quad > 0; --quad, x += 4 * args.width, w += 4 * kOutputs) {
+    __m256i even[2], odd[2];  // codes 0 and 2, 1 and 3 of each token
+    for (int v = 0; v < 2; ++v) {
+      const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 32 * v));
+      even[v] = _mm256_and_si256(codes, low_bytes);
+      odd[v] = _mm256_srli_epi16(codes, 8);
+    }
     for (int o = 0; o < kTile; ++o) {
-      int both;
-      __builtin_memcpy(&both, w + 2 * o, 4);
-      const __m256i weight = _mm256_set1_epi32(both);
-      sums[o][0] = _mm256_add_epi32(sums[o][0], _mm256_madd_epi16(low, weight));
-      sums[o][1] = _mm256_add_epi32(sums[o][1], _mm256_madd_epi16(high, weight));
+      const __m256i even_weight = broadcast_pair(w + 4 * o), odd_weight = broadcast_pair(w + 4 * o + 2);
+      for (int v = 0; v < 2; ++v) {
+        sums[o][v] = _mm256_add_epi32(sums[o][v], _mm256_madd_epi16(even[v], even_weight));
+        sums[o][v] = _mm256_add_epi32(sums[o][v], _mm256_madd_epi16(odd[v], odd_weight));
+      }
     }
   }
   for (int o = 0; o < kTile && first + o < args.n_end; ++o) {
@@ -75,10 +85,11 @@ PENJING_INLINE void multiply_tile(const Args& args, const int16_t* w, int64_t fi
 void run(const Args& args) {
   const auto* packed = static_cast<const int16_t*>(args.w);
   for (int64_t group = args.n_begin; group < args.n_end; group += kOutputs) {
-    const int16_t* w = packed + group * pairs_of(args.k) * 2;
+    const int16_t* w = packed + group * quads_of(args.k) * 4;
     for (int column = 0; column < args.width; column += 16) {
-      multiply_tile(args, w, group, column);
-      multiply_tile(args, w + 8, group + 4, column);
+      for (int o = 0; o < kOutputs && group + o < args.n_end; o += 4) {
+        multiply_tile(args, w + 4 * o, group + o, column);
+      }
     }
   }
 }

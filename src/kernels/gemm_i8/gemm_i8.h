@@ -12,8 +12,8 @@ namespace penjing::gemm_i8 {
 // K <= 2^31 / (255 * 127) = 66,000 (checked by the caller). The correction is int32 too; the conversion to
 // float rounds to nearest-even; products and sums are separate IEEE operations in the order written, no FMA.
 //
-// x: one panel of codes [K4][width] u8, K4 = K rounded up to 4, surplus rows zero (weights there are zero
-// too). y, residual: panels [N][width] float.
+// x: one panel of codes in quads, [ceil(K / 4)][width][4] u8 (kernels/quantize); the weights of absent
+// features are packed as zero. y, residual: panels [N][width] float.
 struct Args {
   const uint8_t* x;
   const float* scale_x;       // [width]
@@ -28,7 +28,7 @@ struct Args {
   int width;
 };
 
-inline constexpr int kOutputs = 8;
+inline constexpr int kOutputs = 8;  // outputs are packed in groups of 8, the last one filled with zeros
 
 struct Kernel {
   Isa isa;

@@ -20,7 +20,9 @@ void run(const Args& args) {
   for (int64_t n = args.n_begin; n < args.n_end; ++n) {
     for (int t = 0; t < args.width; ++t) {
       int32_t sum = 0;
-      for (int64_t k = 0; k < args.k; ++k) sum += w[n * args.k + k] * args.x[k * args.width + t];
+      for (int64_t k = 0; k < args.k; ++k) {
+        sum += w[n * args.k + k] * args.x[(k / 4 * args.width + t) * 4 + k % 4];
+      }
       const int32_t exact = sum - args.zero_point[t] * args.row_sum[n];
       float y = static_cast<float>(exact) * (args.scale_x[t] * args.scale_w[n]);
       if (args.bias != nullptr) y += args.bias[n];

@@ -20,7 +20,7 @@ PENJING_INLINE V::Float exp_vector(V::Float x) {
   e = V::fma(e, r, V::set(kExpE[0]));
   const V::Float p = V::add(V::fma(V::mul(r, r), e, r), V::set(1.0f));
   // The low bits of `shifted` are n + 0x4B400000's; shifting left by 23 leaves n in the exponent field.
-  V::Float y = V::as_float(V::add_int(V::as_int(p), V::shift_left_23(V::as_int(shifted))));
+  V::Float y = V::as_float(V::add_int(V::as_int(p), V::shift_left<23>(V::as_int(shifted))));
   y = V::select(V::less(x, V::set(kExpMin)), V::zero(), y);
   y = V::select(V::less(V::set(kExpMax), x), V::set(__builtin_inff()), y);
   return V::select(V::equal(x, x), y, x);

@@ -8,16 +8,14 @@ namespace {
 
 PENJING_INLINE V::Float erf_vector(V::Float x) {
   using namespace penjing::pointwise;
-  const V::Float a = V::abs(x);
-  const V::Float t = V::mul(x, x);
-  V::Float p = V::set(kErfP[6]);
-  for (int i = 5; i >= 0; --i) p = V::fma(p, t, V::set(kErfP[i]));
-  const V::Float small = V::mul(x, p);
-  const V::Float b = V::min(V::set(4.0f), a);  // a when it is NaN
-  V::Float g = V::set(kErfG[8]);
-  for (int i = 7; i >= 0; --i) g = V::fma(g, b, V::set(kErfG[i]));
-  const V::Float large = V::copy_sign(V::sub(V::set(1.0f), exp_vector(g)), x);
-  return V::select(V::less(a, V::set(1.0f)), small, large);
+  // kErfLargest first: the second operand when either is NaN.
+  const V::Float s = V::min(V::set(kErfLargest), V::mul(V::abs(x), V::set(kErfScale)));
+  const V::Float shifted = V::add(s, V::set(kRoundMagic));
+  const V::Float t = V::sub(s, V::sub(shifted, V::set(kRoundMagic)));
+  const V::Int i = V::as_int(shifted);
+  V::Float p = V::look_up_16(kErf[5], i);
+  for (int power = 4; power >= 0; --power) p = V::fma(p, t, V::look_up_16(kErf[power], i));
+  return V::copy_sign(p, x);
 }
 
 PENJING_INLINE V::Float tanh_vector(V::Float x) {

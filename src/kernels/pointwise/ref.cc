@@ -23,17 +23,14 @@ float exp_scalar(float x) {
 }
 
 float erf_scalar(float x) {
-  const float a = std::fabs(x);
-  if (a < 1.0f) {
-    const float t = x * x;
-    float p = kErfP[6];
-    for (int i = 5; i >= 0; --i) p = std::fma(p, t, kErfP[i]);
-    return x * p;
-  }
-  const float b = 4.0f < a ? 4.0f : a;
-  float g = kErfG[8];
-  for (int i = 7; i >= 0; --i) g = std::fma(g, b, kErfG[i]);
-  return std::copysign(1.0f - exp_scalar(g), x);
+  const float scaled = std::fabs(x) * kErfScale;
+  const float s = kErfLargest < scaled ? kErfLargest : scaled;
+  const float shifted = s + kRoundMagic;
+  const float t = s - (shifted - kRoundMagic);
+  const uint32_t i = std::bit_cast<uint32_t>(shifted) % 16;  // of a NaN any: t is one, and so the result
+  float p = kErf[5][i];
+  for (int power = 4; power >= 0; --power) p = std::fma(p, t, kErf[power][i]);
+  return std::copysign(p, x);
 }
 
 float tanh_scalar(float x) {

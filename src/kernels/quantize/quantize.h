@@ -6,9 +6,10 @@
 
 namespace penjing::quantize {
 
-// Quantization of one panel x [features][width] to codes [K4][width] u8 (K4 = features rounded up to 4,
-// surplus rows set to 0), with numerics/quantizer.h's arithmetic, bit for bit, on x' = x * multiplier[f] (one
-// IEEE product; x itself without multiplier):
+// Quantization of one panel x [features][width] to u8 codes, with numerics/quantizer.h's arithmetic, bit for
+// bit, on x' = x * multiplier[f] (one IEEE product; x itself without multiplier). The codes are stored in
+// quads, [ceil(features / 4)][width][4]: the four codes of features 4 q .. 4 q + 3 of a token side by side,
+// which is what an 8-bit dot product reads; those of absent features are 0.
 //   affine     the range of each token, codes [0, largest] with a zero point
 //   symmetric  the largest |x'| of each token, codes [-largest, largest] plus largest + 1, which is the zero
 //   point fixed      q = clamp(round_even(x' * inverse) + zero, lowest, largest): a range found beforehand

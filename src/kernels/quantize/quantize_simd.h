@@ -22,40 +22,74 @@ PENJING_INLINE V::Float input(const Args& args, int64_t f, int strip) {
   return kMultiplied ? V::mul(x, V::set(args.multiplier[f])) : x;
 }
 
+// Four codes of a lane, each in [0, 255], to its 32 bits, the first lowest.
+PENJING_INLINE V::Int join_quad(const V::Int (&code)[4]) {
+  return V::or_int(V::or_int(code[0], V::shift_left<8>(code[1])),
+                   V::or_int(V::shift_left<16>(code[2]), V::shift_left<24>(code[3])));
+}
+
 // Codes of one strip of lanes: clamp(round_even(x * inverse) + zero, lowest, highest) + shift.
 template <bool kMultiplied>
 PENJING_INLINE void write_codes(const Args& args, int strip, V::Float inverse, V::Float zero, float lowest,
                                 float highest, float shift) {
   const V::Float lo = V::set(lowest), hi = V::set(highest), offset = V::set(shift);
-  for (int64_t f = 0; f < args.features; ++f) {
+  const auto code_of = [&](int64_t f) __attribute__((always_inline)) {
     const V::Float x = input<kMultiplied>(args, f, strip);
-    V::Float code = V::add(V::round_even(V::mul(x, inverse)), zero);
-    code = V::add(V::min(V::max(code, lo), hi), offset);
-    V::store_bytes(args.codes + f * args.width + strip, V::to_int(code));
+    const V::Float code = V::add(V::round_even(V::mul(x, inverse)), zero);
+    return V::to_int(V::add(V::min(V::max(code, lo), hi), offset));
+  };
+  auto* out = reinterpret_cast<int32_t*>(args.codes) + strip;
+  int64_t f = 0;
+  for (; f + 4 <= args.features; f += 4, out += args.width) {
+    const V::Int code[4] = {code_of(f), code_of(f + 1), code_of(f + 2), code_of(f + 3)};
+    V::store_int(out, join_quad(code));
   }
-  for (int64_t f = args.features; f < (args.features + 3) / 4 * 4; ++f) {
-    V::store_bytes(args.codes + f * args.width + strip, V::to_int(V::zero()));
+  if (f < args.features) {
+    V::Int code[4] = {code_of(f), V::set_int(0), V::set_int(0), V::set_int(0)};
+    if (f + 1 < args.features) code[1] = code_of(f + 1);
+    if (f + 2 < args.features) code[2] = code_of(f + 2);
+    V::store_int(out, join_quad(code));
   }
+}
+
+// What a pass over a strip finds. Chains over f mod 4, because one addition waits for the one before.
+struct Range {
+  V::Float lo, hi;
+  V::Float bad;  // 0, or NaN once any x is not finite
+};
+template <bool kMultiplied>
+PENJING_INLINE Range find_range(const Args& args, int strip) {
+  Range range[4];
+  for (Range& r : range) r = {V::zero(), V::zero(), V::zero()};
+  const auto include = [&](Range & r, int64_t f) __attribute__((always_inline)) {
+    const V::Float x = input<kMultiplied>(args, f, strip);
+    r.lo = V::min(x, r.lo);  // lo when x is NaN
+    r.hi = V::max(x, r.hi);
+    r.bad = V::fma(x, V::zero(), r.bad);
+  };
+  int64_t f = 0;
+  for (; f + 4 <= args.features; f += 4) {
+    for (int i = 0; i < 4; ++i) include(range[i], f + i);
+  }
+  for (; f < args.features; ++f) include(range[0], f);
+  return {V::min(V::min(range[0].lo, range[1].lo), V::min(range[2].lo, range[3].lo)),
+          V::max(V::max(range[0].hi, range[1].hi), V::max(range[2].hi, range[3].hi)),
+          V::add(V::add(range[0].bad, range[1].bad), V::add(range[2].bad, range[3].bad))};
 }
 
 template <bool kMultiplied>
 PENJING_INLINE void affine_strips(const Args& args) {
   const auto largest = static_cast<float>(args.largest);
   for (int strip = 0; strip < args.width; strip += V::kLanes) {
-    V::Float lo = V::zero(), hi = V::zero(), bad = V::zero();
-    for (int64_t f = 0; f < args.features; ++f) {
-      const V::Float x = input<kMultiplied>(args, f, strip);
-      lo = V::min(x, lo);  // lo when x is NaN
-      hi = V::max(x, hi);
-      bad = V::fma(x, V::zero(), bad);  // NaN once any x is not finite
-    }
+    const Range range = find_range<kMultiplied>(args, strip);
     const V::Float one = V::set(1.0f);
-    const V::Float scale = V::div(V::sub(hi, lo), V::set(largest)), inverse = V::div(one, scale);
+    const V::Float scale = V::div(V::sub(range.hi, range.lo), V::set(largest));
+    const V::Float inverse = V::div(one, scale);
     const V::Mask usable = V::both(is_normal(scale), is_normal(inverse));
     const V::Float used_inverse = V::select(usable, inverse, one);
-    V::Float zero = V::sub(V::zero(), V::round_even(V::mul(lo, inverse)));
+    V::Float zero = V::sub(V::zero(), V::round_even(V::mul(range.lo, inverse)));
     zero = V::select(usable, V::min(V::max(zero, V::zero()), V::set(largest)), V::zero());
-    V::store(args.scale + strip, V::add(V::select(usable, scale, one), bad));
+    V::store(args.scale + strip, V::add(V::select(usable, scale, one), range.bad));
     V::store_int(args.zero_point + strip, V::to_int(zero));
     write_codes<kMultiplied>(args, strip, used_inverse, zero, 0.0f, largest, 0.0f);
   }
@@ -63,32 +97,25 @@ PENJING_INLINE void affine_strips(const Args& args) {
 
 template <bool kMultiplied>
 PENJING_INLINE void symmetric_strips(const Args& args) {
-  const auto range = static_cast<float>(args.largest);
+  const auto limit = static_cast<float>(args.largest);
   for (int strip = 0; strip < args.width; strip += V::kLanes) {
-    V::Float largest = V::zero(), bad = V::zero();
-    for (int64_t f = 0; f < args.features; ++f) {
-      const V::Float x = input<kMultiplied>(args, f, strip);
-      largest = V::max(V::abs(x), largest);
-      bad = V::fma(x, V::zero(), bad);
-    }
+    const Range range = find_range<kMultiplied>(args, strip);
+    const V::Float largest = V::max(range.hi, V::sub(V::zero(), range.lo));
     const V::Float one = V::set(1.0f);
-    const V::Float scale = V::div(largest, V::set(range)), inverse = V::div(one, scale);
+    const V::Float scale = V::div(largest, V::set(limit)), inverse = V::div(one, scale);
     const V::Mask usable = V::both(is_normal(scale), is_normal(inverse));
-    V::store(args.scale + strip, V::add(V::select(usable, scale, one), bad));
-    V::store_int(args.zero_point + strip, V::to_int(V::set(range + 1.0f)));
-    write_codes<kMultiplied>(args, strip, V::select(usable, inverse, one), V::zero(), -range, range,
-                             range + 1.0f);
+    V::store(args.scale + strip, V::add(V::select(usable, scale, one), range.bad));
+    V::store_int(args.zero_point + strip, V::to_int(V::set(limit + 1.0f)));
+    write_codes<kMultiplied>(args, strip, V::select(usable, inverse, one), V::zero(), -limit, limit,
+                             limit + 1.0f);
   }
 }
 
 template <bool kMultiplied>
 PENJING_INLINE void fixed_strips(const Args& args) {
   for (int strip = 0; strip < args.width; strip += V::kLanes) {
-    V::Float bad = V::zero();
-    for (int64_t f = 0; f < args.features; ++f) {
-      bad = V::fma(input<kMultiplied>(args, f, strip), V::zero(), bad);
-    }
-    V::store(args.scale + strip, V::add(V::set(args.fixed_scale), bad));
+    const Range range = find_range<kMultiplied>(args, strip);
+    V::store(args.scale + strip, V::add(V::set(args.fixed_scale), range.bad));
     const V::Float zero = V::set(static_cast<float>(args.fixed_zero));
     V::store_int(args.zero_point + strip, V::to_int(zero));
     write_codes<kMultiplied>(args, strip, V::set(args.fixed_inverse), zero,

@@ -15,15 +15,19 @@ float input(const Args& args, int64_t f, int t) {
   return args.multiplier == nullptr ? x : x * args.multiplier[f];
 }
 
+uint8_t& code_at(const Args& args, int64_t f, int t) {
+  return args.codes[(f / 4 * args.width + t) * 4 + f % 4];
+}
+
 void write_codes(const Args& args, int t, const QuantParams& params, IntegerRange range, int32_t shift,
                  bool finite) {
   args.scale[t] = finite ? params.scale : std::numeric_limits<float>::quiet_NaN();
   args.zero_point[t] = params.zero_point + shift;
   for (int64_t f = 0; f < args.features; ++f) {
     const int32_t code = finite ? quantize_value(input(args, f, t), params, range) : range.min;
-    args.codes[f * args.width + t] = static_cast<uint8_t>(code + shift);
+    code_at(args, f, t) = static_cast<uint8_t>(code + shift);
   }
-  for (int64_t f = args.features; f < (args.features + 3) / 4 * 4; ++f) args.codes[f * args.width + t] = 0;
+  for (int64_t f = args.features; f % 4 != 0; ++f) code_at(args, f, t) = 0;
 }
 
 void affine(const Args& args) {

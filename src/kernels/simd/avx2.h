@@ -43,14 +43,25 @@ struct Vector {
   PENJING_INLINE Int as_int(Float a) { return _mm256_castps_si256(a); }
   PENJING_INLINE Float as_float(Int a) { return _mm256_castsi256_ps(a); }
   PENJING_INLINE Int add_int(Int a, Int b) { return _mm256_add_epi32(a, b); }
-  PENJING_INLINE Int shift_left_23(Int a) { return _mm256_slli_epi32(a, 23); }
-  PENJING_INLINE Int to_int(Float a) { return _mm256_cvtps_epi32(a); }  // of integers, so rounding is moot
-  PENJING_INLINE void store_int(int32_t* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
-  // Low byte of each lane (values in [0, 255]).
-  PENJING_INLINE void store_bytes(uint8_t* p, Int v) {
-    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+  template <int kBits>
+  PENJING_INLINE Int shift_left(Int a) {
+    return _mm256_slli_epi32(a, kBits);
   }
+  PENJING_INLINE Int or_int(Int a, Int b) { return _mm256_or_si256(a, b); }
+  PENJING_INLINE Int max_int(Int a, Int b) { return _mm256_max_epi32(a, b); }
+  PENJING_INLINE Int set_int(int32_t v) { return _mm256_set1_epi32(v); }
+  PENJING_INLINE Int load_int(const int32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  PENJING_INLINE Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
+  // table[index mod 16], lane by lane: vpermps reads the low three bits, the fourth chooses the half.
+  PENJING_INLINE Float look_up_16(const float* table, Int index) {
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), index);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+  }
+  PENJING_INLINE Int to_int(Float a) { return _mm256_cvtps_epi32(a); }  // nearest-even
+  PENJING_INLINE void store_int(int32_t* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 };
 
 }  // namespace

@@ -45,13 +45,21 @@ struct Vector {
   PENJING_INLINE Int as_int(Float a) { return _mm512_castps_si512(a); }
   PENJING_INLINE Float as_float(Int a) { return _mm512_castsi512_ps(a); }
   PENJING_INLINE Int add_int(Int a, Int b) { return _mm512_add_epi32(a, b); }
-  PENJING_INLINE Int shift_left_23(Int a) { return _mm512_slli_epi32(a, 23); }
-  PENJING_INLINE Int to_int(Float a) { return _mm512_cvtps_epi32(a); }  // of integers, so rounding is moot
-  PENJING_INLINE void store_int(int32_t* p, Int v) { _mm512_storeu_si512(p, v); }
-  // Low byte of each lane (values in [0, 255]).
-  PENJING_INLINE void store_bytes(uint8_t* p, Int v) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+  template <int kBits>
+  PENJING_INLINE Int shift_left(Int a) {
+    return _mm512_slli_epi32(a, kBits);
   }
+  PENJING_INLINE Int or_int(Int a, Int b) { return _mm512_or_si512(a, b); }
+  PENJING_INLINE Int max_int(Int a, Int b) { return _mm512_max_epi32(a, b); }
+  PENJING_INLINE Int set_int(int32_t v) { return _mm512_set1_epi32(v); }
+  PENJING_INLINE Int load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
+  PENJING_INLINE Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  // table[index mod 16], lane by lane.
+  PENJING_INLINE Float look_up_16(const float* table, Int index) {
+    return _mm512_permutexvar_ps(index, _mm512_loadu_ps(table));
+  }
+  PENJING_INLINE Int to_int(Float a) { return _mm512_cvtps_epi32(a); }  // nearest-even
+  PENJING_INLINE void store_int(int32_t* p, Int v) { _mm512_storeu_si512(p, v); }
 };
 
 }  // namespace
