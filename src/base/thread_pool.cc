@@ -51,7 +51,9 @@ bool spin_until(Ready ready) {
 struct ThreadPool::State {
   int num_threads = 1;
   std::vector<std::thread> workers;
-  std::mutex callers;  // one job at a time
+  std::vector<int> worker_cpus;  // empty: not pinned
+  int free_cpu = -1;             // the one left for the caller
+  std::mutex callers;            // one job at a time
 
   // The job: written while the gate is closed and empty.
   const FunctionRef<void(int64_t, int)>* body = nullptr;
@@ -75,6 +77,27 @@ struct ThreadPool::State {
         if (!failed.exchange(true)) error = std::current_exception();
       }
     }
+  }
+
+  // The caller is the user's thread and may have been put on the CPU of a worker, where the two would take
+  // turns while another CPU idles: that worker moves to the free one.
+  void make_way() {
+    if (worker_cpus.empty()) return;
+    const int here = ::sched_getcpu();
+    if (here == free_cpu) return;
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+      if (worker_cpus[i] != here) continue;
+      if (!pin(workers[i], free_cpu)) return;
+      worker_cpus[i] = std::exchange(free_cpu, here);
+      return;
+    }
+  }
+
+  static bool pin(std::thread& thread, int cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return ::pthread_setaffinity_np(thread.native_handle(), sizeof one, &one) == 0;
   }
 
   bool enter() {
@@ -120,15 +143,13 @@ ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
       if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
     }
   }
-  const bool pin = static_cast<int>(cpus.size()) >= s.num_threads;
+  const bool enough = static_cast<int>(cpus.size()) >= s.num_threads;
+  if (enough) s.free_cpu = cpus[0];
   for (int thread = 1; thread < s.num_threads; ++thread) {
     s.workers.emplace_back([&s, thread] { s.run_worker(thread); });
-    if (!pin) continue;
-    // The calling thread is the user's and stays where the user put it; workers take the later CPUs.
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpus[static_cast<std::size_t>(thread)], &one);
-    ::pthread_setaffinity_np(s.workers.back().native_handle(), sizeof one, &one);
+    if (!enough) continue;
+    s.worker_cpus.push_back(cpus[static_cast<std::size_t>(thread)]);
+    State::pin(s.workers.back(), s.worker_cpus.back());
   }
 }
 
@@ -165,6 +186,7 @@ void ThreadPool::parallel_for(int64_t num_chunks, FunctionRef<void(int64_t, int)
   s.failed = false;
   s.next.store(0, std::memory_order_relaxed);
   if (num_chunks > 1) {
+    s.make_way();
     s.gate.store(0, std::memory_order_release);
     s.generation.fetch_add(1);
     if (s.sleepers.load() > 0) s.generation.notify_all();

@@ -11,8 +11,9 @@ namespace penjing {
 int available_cpus();
 
 // One pool a process: the calling thread plus num_threads-1 workers, pinned one to a CPU of the affinity
-// mask when they all fit. Chunks are taken dynamically from one atomic counter, so a descheduled thread
-// delays at most its own chunk. Workers spin briefly (some 20 us) between jobs, then sleep on a futex.
+// mask when they all fit; a worker makes way when the caller runs on its CPU. Chunks are taken dynamically
+// from one atomic counter, so a descheduled thread delays at most its own chunk. Workers spin briefly (some
+// 20 us) between jobs, then sleep on a futex.
 class ThreadPool {
  public:
   // num_threads 0 = available_cpus(). 1 = no worker, no synchronisation at all.

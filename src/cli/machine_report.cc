@@ -17,9 +17,11 @@
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
 #include "kernels/attention/attention.h"
+#include "kernels/attention_i8/attention_i8.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
 #include "kernels/normalize/normalize.h"
+#include "kernels/peak/peak.h"
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/quantize/quantize.h"
 
@@ -130,9 +132,11 @@ const char* to_string(Refusal refusal) {
 std::vector<KernelChoice> list_kernel_choices() {
   // A family missing here fails the test of `doctor`, which looks at the folders of src/kernels.
   return {describe_choice("attention", attention::select(), attention::find),
+          describe_choice("attention_i8", attention_i8::select(), attention_i8::find),
           describe_choice("gemm_f32", gemm_f32::select(), gemm_f32::find),
           describe_choice("gemm_i8", gemm_i8::select(), gemm_i8::find),
           describe_choice("normalize", normalize::select(), normalize::find),
+          describe_choice("peak", peak::select(), peak::find),
           describe_choice("pointwise", pointwise::select(), pointwise::find),
           describe_choice("quantize", quantize::select(), quantize::find)};
 }

@@ -82,6 +82,7 @@ struct AttentionSpec {
   int query_key_input = kNoValue;  // where Q and K read when not from the block's input (MobileBERT)
   int64_t window = 0;              // 0 = global, else tokens to each side
   float scale = 0;                 // 1 / sqrt(head_dim)
+  bool integer = false;  // 8-bit scores and context (kernels/attention_i8) where Q, K, V are integer
   PositionSpec position{
       PositionScheme::kNone, "", 0, 0, 0, 0, 0};  // relative bias or rotary inside attention
 };

@@ -143,8 +143,55 @@ const HeadSpec* Description::find_head(HeadKind kind) const {
   return nullptr;
 }
 
+namespace {
+
+// compression_config.attention: "int8" or, as when it is absent, "fp32".
+bool attention_is_integer(const Json& config) {
+  const Json* compression = config.find("compression_config");
+  if (compression == nullptr || compression->is_null()) return false;
+  const Json* attention = compression->find("attention");
+  if (attention == nullptr || attention->is_null()) return false;
+  const std::string format = attention->as_string("config.json: compression_config.attention");
+  if (format != "int8" && format != "fp32") {
+    fail(ErrorKind::kUnsupported, "config.json: compression_config.attention is \"{}\"; wanted int8 or fp32",
+         format);
+  }
+  return format == "int8";
+}
+
+}  // namespace
+
 Description describe(const Json& config, const TensorMap& tensors) {
-  return architecture_of(config).describe(config, tensors);
+  Description description = architecture_of(config).describe(config, tensors);
+  if (attention_is_integer(config)) {
+    for (Block& block : description.blocks) {
+      if (auto* attention = std::get_if<AttentionSpec>(&block.part)) attention->integer = true;
+    }
+  }
+  return description;
+}
+
+void use_integer_attention(Model& model) {
+  const Json* known = model.config.find("compression_config");
+  Json compression = known != nullptr && !known->is_null() ? *known : Json::object({{"version", 1}});
+  compression.set("attention", "int8");
+  model.config.set("compression_config", compression);
+  model.description = describe(model.config, model.tensors);
+}
+
+void use_float_attention(Model& model) {
+  const Json* known = model.config.find("compression_config");
+  if (known == nullptr || !known->contains("attention")) return;
+  Json compression = *known;
+  compression.erase("attention");
+  const bool says_more =
+      compression.as_object("compression_config").size() > (compression.contains("version") ? 1 : 0);
+  if (says_more) {
+    model.config.set("compression_config", compression);
+  } else {
+    model.config.erase("compression_config");
+  }
+  model.description = describe(model.config, model.tensors);
 }
 
 TensorMap canonicalize(const TensorMap& tensors, const Json& config) {

@@ -53,6 +53,11 @@ struct Model {
 // widths come from compression_config.layers[i] (0 = the part is absent); pruned_heads is honoured.
 Description describe(const Json& config, const TensorMap& tensors);
 
+// Writes compression_config.attention = "int8" and describes the model anew: attention with 8-bit products in
+// the layers whose Q, K and V are integer products.
+void use_integer_attention(Model& model);
+void use_float_attention(Model& model);  // removes it
+
 // Renames tensors to the canonical form of the description: strips "bert." / "distilbert." / "module.",
 // LayerNorm.gamma/beta -> weight/bias. Unknown tensors keep their names. A collision is a kFormat error.
 TensorMap canonicalize(const TensorMap& tensors, const Json& config);

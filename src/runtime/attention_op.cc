@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "runtime/panel_rows.h"
 
@@ -44,7 +45,7 @@ void scatter_features(const float* source, int64_t stride, float* panels, PanelS
 
 }  // namespace
 
-AttentionOp::AttentionOp() : kernel_(&attention::select()) {}
+AttentionOp::AttentionOp() : kernel_(&attention::select()), integer_kernel_(&attention_i8::select()) {}
 
 void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim, bool has_window) {
   int64_t longest = 0, groups = 0;
@@ -52,13 +53,20 @@ void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_
     longest = std::max(longest, tokens.length(i));
     groups += count_groups(tokens.length(i));
   }
-  stride_ = count_groups(longest) * kLaneTokens;
-  max_head_dim_ = max_head_dim;
-  // Per thread: k and v [head_dim][stride], q and out [head_dim][16], scores and the window's bias
-  // [stride][16].
-  scratch_floats_ =
-      max_head_dim * (2 * stride_ + 2 * kLaneTokens) + stride_ * kLaneTokens * (has_window ? 2 : 1);
-  const auto floats = static_cast<std::size_t>(scratch_floats_ * num_threads);
+  const int64_t stride = count_groups(longest) * kLaneTokens;
+  const auto floats_of = [](std::size_t bytes) { return static_cast<int64_t>((bytes + 63) / 64 * 16); };
+  int64_t size = 0;
+  const auto place = [&size](int64_t floats) { return std::exchange(size, size + (floats + 15) / 16 * 16); };
+  layout_.q = place(max_head_dim * kLaneTokens);
+  layout_.out = place(max_head_dim * kLaneTokens);
+  layout_.work =
+      place(std::max(stride * kLaneTokens, floats_of(integer_kernel_->scratch_bytes(max_head_dim, longest))));
+  layout_.prepared = place(floats_of(integer_kernel_->prepared_bytes(max_head_dim, longest)));
+  layout_.k = place(max_head_dim * stride);
+  layout_.v = place(max_head_dim * stride);
+  layout_.bias = place(has_window ? stride * kLaneTokens : 0);
+  layout_.size = size;
+  const auto floats = static_cast<std::size_t>(size * num_threads);
   if (scratch_.size() < floats) scratch_ = AlignedBuffer<float>(floats);
   if (tasks_.size() < static_cast<std::size_t>(groups)) {
     tasks_ = AlignedBuffer<Task>(static_cast<std::size_t>(groups));
@@ -87,7 +95,7 @@ void AttentionOp::run(const TokenSpan& tokens, ThreadPool& pool, const Args& arg
   clear_surplus_lanes(args.y, {tokens.num_tokens()}, args.num_heads * args.head_dim);
   pool.parallel_for(num_tasks_ * args.num_heads, [&](int64_t chunk, int thread) {
     run_task(tokens, tasks_[static_cast<std::size_t>(chunk / args.num_heads)], chunk % args.num_heads, args,
-             scratch_.data() + thread * scratch_floats_);
+             scratch_.data() + thread * layout_.size);
   });
 }
 
@@ -96,53 +104,75 @@ void AttentionOp::run_task(const TokenSpan& tokens, const Task& task, int64_t he
   const PanelShape shape{tokens.num_tokens()};
   const int64_t all = args.num_heads * args.head_dim, f0 = head * args.head_dim;
   const int64_t begin = tokens.begin(task.sequence), length = tokens.length(task.sequence);
-  float* q = scratch;
-  float* out = q + max_head_dim_ * kLaneTokens;
-  float* scores = out + max_head_dim_ * kLaneTokens;
-  float* k_copy = scores + stride_ * kLaneTokens;
-  float* v_copy = k_copy + max_head_dim_ * stride_;
-  float* bias = args.window > 0 ? v_copy + max_head_dim_ * stride_ : nullptr;
+  float* q = scratch + layout_.q;
+  float* out = scratch + layout_.out;
+  float* bias = args.window > 0 ? scratch + layout_.bias : nullptr;
 
-  attention::Args kernel_args{};
-  kernel_args.q = q;
-  kernel_args.out = out;
-  kernel_args.scores = scores;
-  kernel_args.head_dim = args.head_dim;
-  kernel_args.scale = args.scale;
+  const float* k = nullptr;
+  const float* v = nullptr;
+  int64_t stride = 0;
   const int64_t panel = begin / kPanelTokens;
   if (panel == (begin + length - 1) / kPanelTokens) {
-    // The sequence lies inside one panel: its rows are keys and values in the form that the kernel reads.
-    const int width = shape.width(panel);
-    const int64_t base = token_offset(begin, all) + f0 * width;
-    kernel_args.k = args.k + base;
-    kernel_args.v = args.v + base;
-    kernel_args.length_stride = width;
+    // The sequence lies inside one panel: its rows are keys and values in the form that the kernels read.
+    stride = shape.width(panel);
+    const int64_t base = token_offset(begin, all) + f0 * stride;
+    k = args.k + base;
+    v = args.v + base;
   } else {
-    kernel_args.length_stride = count_groups(length) * kLaneTokens;
-    gather_features(args.k, shape, all, f0, args.head_dim, begin, length, k_copy, kernel_args.length_stride);
-    gather_features(args.v, shape, all, f0, args.head_dim, begin, length, v_copy, kernel_args.length_stride);
-    kernel_args.k = k_copy;
-    kernel_args.v = v_copy;
+    stride = count_groups(length) * kLaneTokens;
+    gather_features(args.k, shape, all, f0, args.head_dim, begin, length, scratch + layout_.k, stride);
+    gather_features(args.v, shape, all, f0, args.head_dim, begin, length, scratch + layout_.v, stride);
+    k = scratch + layout_.k;
+    v = scratch + layout_.v;
+  }
+  if (args.integer) {
+    integer_kernel_->prepare({.k = k,
+                              .v = v,
+                              .head_dim = args.head_dim,
+                              .length = length,
+                              .stride = stride,
+                              .prepared = scratch + layout_.prepared});
   }
   for (int64_t group = task.first_group; group < task.first_group + task.num_groups; ++group) {
     const int64_t first = group * kLaneTokens, count = std::min<int64_t>(kLaneTokens, length - first);
     if (count < kLaneTokens) std::fill(q, q + args.head_dim * kLaneTokens, 0.0f);
     gather_features(args.q, shape, all, f0, args.head_dim, begin + first, count, q, kLaneTokens);
-    kernel_args.key_begin = 0;
-    kernel_args.key_end = length;
+    int64_t key_begin = 0, key_end = length;
     if (args.window > 0) {
-      kernel_args.key_begin = std::max<int64_t>(0, first - args.window);
-      kernel_args.key_end = std::min(length, first + count + args.window);
-      for (int64_t j = kernel_args.key_begin; j < kernel_args.key_end; ++j) {
+      key_begin = std::max<int64_t>(0, first - args.window);
+      key_end = std::min(length, first + count + args.window);
+      for (int64_t j = key_begin; j < key_end; ++j) {
         for (int64_t lane = 0; lane < kLaneTokens; ++lane) {
           const int64_t distance = j > first + lane ? j - first - lane : first + lane - j;
           const bool seen = lane >= count || distance <= args.window;
           bias[j * kLaneTokens + lane] = seen ? 0.0f : -std::numeric_limits<float>::infinity();
         }
       }
-      kernel_args.bias = bias;
     }
-    kernel_->run(kernel_args);
+    if (args.integer) {
+      integer_kernel_->run({.q = q,
+                            .prepared = scratch + layout_.prepared,
+                            .bias = bias,
+                            .out = out,
+                            .scratch = scratch + layout_.work,
+                            .head_dim = args.head_dim,
+                            .length = length,
+                            .key_begin = key_begin,
+                            .key_end = key_end,
+                            .scale = args.scale});
+    } else {
+      kernel_->run({.q = q,
+                    .k = k,
+                    .v = v,
+                    .bias = bias,
+                    .out = out,
+                    .scores = scratch + layout_.work,
+                    .head_dim = args.head_dim,
+                    .length_stride = stride,
+                    .key_begin = key_begin,
+                    .key_end = key_end,
+                    .scale = args.scale});
+    }
     scatter_features(out, kLaneTokens, args.y, shape, all, f0, args.head_dim, begin + first, count);
   }
 }

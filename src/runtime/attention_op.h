@@ -5,6 +5,7 @@
 #include "base/aligned.h"
 #include "base/thread_pool.h"
 #include "kernels/attention/attention.h"
+#include "kernels/attention_i8/attention_i8.h"
 #include "kernels/panel.h"
 #include "runtime/token_span.h"
 
@@ -22,6 +23,7 @@ class AttentionOp {
     float* y;
     int64_t num_heads, head_dim, window;
     float scale;
+    bool integer;  // by kernels/attention_i8
   };
 
   // Makes room; allocates only when a batch needs more than any before it.
@@ -36,12 +38,17 @@ class AttentionOp {
                 float* scratch) const;
   void plan_tasks(const TokenSpan& tokens, int num_threads, int64_t num_heads);
 
+  // Where the pieces of a thread's scratch lie, in floats; each a whole number of cache lines.
+  struct Layout {
+    int64_t q, out, work, prepared, k, v, bias, size;
+  };
+
   const attention::Kernel* kernel_;
+  const attention_i8::Kernel* integer_kernel_;
+  Layout layout_{};
   AlignedBuffer<float> scratch_;
   AlignedBuffer<Task> tasks_;
   int64_t num_tasks_ = 0, planned_heads_ = 0;
-  int64_t stride_ = 0, max_head_dim_ = 0;  // longest sequence rounded up to 16
-  int64_t scratch_floats_ = 0;             // of each thread
 };
 
 }  // namespace penjing

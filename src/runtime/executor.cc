@@ -113,7 +113,8 @@ void Executor::run_step(const Step& step, const TokenSpan* tokens, Tap* tap) {
                     .num_heads = attention->num_heads,
                     .head_dim = attention->head_dim,
                     .window = attention->window,
-                    .scale = attention->scale});
+                    .scale = attention->scale,
+                    .integer = attention->integer});
   } else if (const auto* norm = std::get_if<NormStep>(&step)) {
     run_norm(*norm);
   } else if (const auto* normalize = std::get_if<NormalizeStep>(&step)) {

@@ -206,6 +206,20 @@ int ProgramBuilder::add_normalize(int x) {
   return y;
 }
 
+bool ProgramBuilder::made_by_integers(std::initializer_list<int> slots) const {
+  const auto made = [&](int slot) {
+    for (const Step& step : program_.steps) {
+      const auto* products = std::get_if<ProductStep>(&step);
+      if (products == nullptr) continue;
+      for (const Product& product : products->products) {
+        if (product.y == slot) return product.codes >= 0;
+      }
+    }
+    return false;
+  };
+  return std::all_of(slots.begin(), slots.end(), made);
+}
+
 int ProgramBuilder::add_attention(const AttentionSpec& spec, int q, int k, int v) {
   const int64_t width = spec.num_heads * spec.head_dim;
   for (const auto& [name, slot] : {std::pair(&spec.query, q), {&spec.key, k}, {&spec.value, v}}) {
@@ -215,7 +229,8 @@ int ProgramBuilder::add_attention(const AttentionSpec& spec, int q, int k, int v
     }
   }
   const int y = add_slot(width);
-  program_.steps.push_back(AttentionStep{q, k, v, y, spec.num_heads, spec.head_dim, spec.window, spec.scale});
+  program_.steps.push_back(AttentionStep{q, k, v, y, spec.num_heads, spec.head_dim, spec.window, spec.scale,
+                                         spec.integer && made_by_integers({q, k, v})});
   program_.max_head_dim = std::max(program_.max_head_dim, spec.head_dim);
   program_.has_window = program_.has_window || spec.window > 0;
   return y;

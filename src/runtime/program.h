@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <variant>
@@ -43,6 +44,7 @@ struct AttentionStep {
   int q = 0, k = 0, v = 0, y = 0;
   int64_t num_heads = 0, head_dim = 0, window = 0;
   float scale = 0;
+  bool integer = false;
 };
 struct NormStep {
   int norm = 0, x = 0, y = 0;
@@ -119,6 +121,7 @@ class ProgramBuilder {
 
  private:
   int add_slot(int64_t features, bool codes = false);
+  bool made_by_integers(std::initializer_list<int> slots) const;
   int find_codes(int x, const std::shared_ptr<const InputQuantizer>&
                             quantizer);  // quantizes a slot once, however many products read it
 

@@ -136,6 +136,7 @@ class Describer {
   // sequence, or `window` to each side.
   void describe_attention(const AttentionStep& step) {
     result_.kind = "attention";
+    result_.integer = step.integer;
     name_after_reader(step.y);
     result_.operation = "scores, softmax, context";
     int64_t pairs = 0;

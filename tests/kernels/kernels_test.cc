@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 #include "kernels/attention/attention.h"
+#include "kernels/attention_i8/attention_i8.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
 #include "kernels/normalize/normalize.h"
@@ -407,6 +408,65 @@ TEST(Attention, EqualsReferenceAndSumsToOne) {
               << name_of(kernel->isa) << " " << head_dim << " " << length;
         }
         for (std::size_t i = 0; i < size; ++i) v[i] = 1;
+      }
+    }
+  }
+}
+
+TEST(AttentionI8, EqualsReferenceAndStaysNearFloat) {
+  const auto kernels = fast_kernels(attention_i8::find, "attention_i8");
+  const attention::Kernel& exact = *attention::find(Isa::kRef);
+  Rng rng(7);
+  for (const int64_t head_dim : {1, 4, 7, 8, 13, 32, 64}) {
+    for (const int64_t length : {1, 2, 3, 7, 8, 9, 16, 33, 100}) {
+      for (int variant = 0; variant < 4; ++variant) {
+        // 0 plain, 1 a bias and a window, 2 large scores, 3 a stride that ends with the sequence
+        const int64_t stride = variant == 3 ? length : (length + 15) / 16 * 16;
+        const auto size = static_cast<std::size_t>(head_dim * stride);
+        Guarded<float> q(static_cast<std::size_t>(head_dim * 16)), k(size), v(size),
+            bias(static_cast<std::size_t>(length * 16)), out(static_cast<std::size_t>(head_dim * 16));
+        fill(q, rng), fill(k, rng, variant == 2 ? 20 : 1), fill(v, rng), fill(bias, rng);
+        const int64_t begin = variant == 1 && length > 4 ? 3 : 0,
+                      end = variant == 1 && length > 8 ? length - 1 : length;
+        for (int64_t d = 0; d < head_dim; ++d) q[d * 16 + 5] = 0;
+        const float* used_bias = variant == 1 ? bias.data() : nullptr;
+        const auto run = [&](const attention_i8::Kernel& kernel) {
+          // Rounded up to the cache line that a caller aligns to; the end stays guarded.
+          Guarded<char> prepared((kernel.prepared_bytes(head_dim, length) + 63) / 64 * 64),
+              scratch((kernel.scratch_bytes(head_dim, length) + 63) / 64 * 64);
+          kernel.prepare({k.data(), v.data(), head_dim, length, stride, prepared.data()});
+          std::memset(out.data(), 0x7f, out.size() * 4);
+          kernel.run({q.data(), prepared.data(), used_bias, out.data(), scratch.data(), head_dim, length,
+                      begin, end, 0.25f});
+          return out.copy();
+        };
+        const auto wanted = run(*attention_i8::find(Isa::kRef));
+        for (const auto* kernel : kernels) {
+          ASSERT_TRUE(same_bits(run(*kernel), wanted))
+              << name_of(kernel->isa) << " " << head_dim << " " << length << " " << variant;
+        }
+        if (variant != 2) {
+          Guarded<float> scores(static_cast<std::size_t>(length * 16));
+          exact.run({q.data(), k.data(), v.data(), used_bias, out.data(), scores.data(), head_dim, stride,
+                     begin, end, 0.25f});
+          double error = 0, magnitude = 0;
+          for (std::size_t i = 0; i < out.size(); ++i) {
+            error += (wanted[i] - out[i]) * (wanted[i] - out[i]);
+            magnitude += out[i] * out[i];
+          }
+          EXPECT_LE(std::sqrt(error / magnitude), 0.03) << head_dim << " " << length << " " << variant;
+        }
+        // What is not finite does not pass for a number.
+        v[0] = NAN;
+        EXPECT_TRUE(std::isnan(run(*attention_i8::find(Isa::kRef))[0]));
+        for (const auto* kernel : kernels)
+          EXPECT_TRUE(same_bits(run(*kernel), run(*attention_i8::find(Isa::kRef))));
+        v[0] = 1, q[3] = INFINITY;
+        for (const auto* kernel : kernels) {
+          const auto spoilt = run(*kernel);
+          EXPECT_TRUE(std::isnan(spoilt[3]));
+          EXPECT_FALSE(std::isnan(spoilt[4]));
+        }
       }
     }
   }

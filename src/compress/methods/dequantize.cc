@@ -51,6 +51,7 @@ Model apply(const Model& input, const Json&, MethodContext&, MethodReport& repor
     ++count;
   }
   model.config.erase("quantization_config");
+  use_float_attention(model);
   for (const char* key : {"dtype", "torch_dtype"}) {
     if (model.config.contains(key)) model.config.set(key, "float32");
   }

@@ -32,6 +32,7 @@ namespace {
 struct Params {
   std::string scheme = "w8a8", activations = "affine", range = "dynamic", observer = "minmax",
               smooth_inputs = "norm";
+  std::string attention = "auto";
   std::string granularity = "channel", weights = "minmax", embeddings = "int8";
   int64_t group_size = 32, keep = 0;
   double smooth_alpha = 0.5;
@@ -62,6 +63,8 @@ struct Params {
     v.flag("bias_correction", bias_correction, "take the mean error of each output into its bias");
     v.integer("keep", keep, 0, 10000,
               "leave the k layers in float that harm the output most, by measurement");
+    v.choice("attention", attention, {"auto", "int8", "fp32"},
+             "products of queries, keys and values: auto = int8 where those are integer products");
     v.choice("embeddings", embeddings, {"int8", "fp16", "fp32"},
              "embedding tables: int8 is smallest; a folder with fp16 or fp32 tables also loads in "
              "transformers with "
@@ -100,6 +103,8 @@ LinearQuantization quantization_of(const Params& params) {
   };
   refuse(how.static_range && how.activation_bits == 0,
          "range static: the scheme leaves activations in float");
+  refuse(params.attention == "int8" && how.activation_bits == 0,
+         "attention int8: the scheme leaves activations in float");
   refuse(how.smooth && how.activation_aware, "smooth and awq scale the same columns: choose one");
   refuse(how.error_feedback && params.granularity == "tensor", "error_feedback needs granularity channel");
   return how;
@@ -272,6 +277,9 @@ void quantize_model(Model& model, const Params& params, MethodContext& context, 
   for (const auto& name : ignored) note.push_back(name);
   report.details.set("quantized_linear_layers", static_cast<int64_t>(linears.size()));
   report.details.set("kept_in_float", note);
+  const bool integer_attention = how.activation_bits > 0 && params.attention != "fp32";
+  if (integer_attention) use_integer_attention(model);
+  report.details.set("attention", integer_attention ? "int8" : "fp32");
   const StoredNames stored_name(model);
   std::transform(ignored.begin(), ignored.end(), ignored.begin(), stored_name);
   model.config.set("quantization_config", quantization_config(params, how, ignored));
@@ -314,6 +322,8 @@ Model apply(const Model& input, const Json& resolved, MethodContext& context, Me
   check_model(input, true);
   Model model = input;
   if (params.casts()) {
+    if (params.attention == "int8")
+      fail(ErrorKind::kInput, "quantize: attention int8: the scheme has no integers");
     cast_model(model, params, report);
   } else {
     quantize_model(model, params, context, report);

@@ -2,30 +2,18 @@
 
 // Quantization of activations over simd/<isa>.h's Vector: include that first.
 #include "kernels/quantize/quantize.h"
+#include "kernels/quantize/symmetric_simd.h"
 
 namespace {
 
 using V = Vector;
 using penjing::quantize::Args;
 
-constexpr float kMinNormal = 0x1p-126f, kMaxFinite = 0x1.fffffep127f;
-
-PENJING_INLINE V::Mask is_normal(V::Float positive) {
-  return V::both(V::less(V::set(kMinNormal * 0.99999994f), positive),
-                 V::less(positive, V::set(__builtin_inff())));
-}
-
 // Element f of one strip of lanes, times its multiplier where there is one.
 template <bool kMultiplied>
 PENJING_INLINE V::Float input(const Args& args, int64_t f, int strip) {
   const V::Float x = V::load(args.x + f * args.width + strip);
   return kMultiplied ? V::mul(x, V::set(args.multiplier[f])) : x;
-}
-
-// Four codes of a lane, each in [0, 255], to its 32 bits, the first lowest.
-PENJING_INLINE V::Int join_quad(const V::Int (&code)[4]) {
-  return V::or_int(V::or_int(code[0], V::shift_left<8>(code[1])),
-                   V::or_int(V::shift_left<16>(code[2]), V::shift_left<24>(code[3])));
 }
 
 // Codes of one strip of lanes: clamp(round_even(x * inverse) + zero, lowest, highest) + shift.
@@ -101,13 +89,10 @@ PENJING_INLINE void symmetric_strips(const Args& args) {
   for (int strip = 0; strip < args.width; strip += V::kLanes) {
     const Range range = find_range<kMultiplied>(args, strip);
     const V::Float largest = V::max(range.hi, V::sub(V::zero(), range.lo));
-    const V::Float one = V::set(1.0f);
-    const V::Float scale = V::div(largest, V::set(limit)), inverse = V::div(one, scale);
-    const V::Mask usable = V::both(is_normal(scale), is_normal(inverse));
-    V::store(args.scale + strip, V::add(V::select(usable, scale, one), range.bad));
+    const Symmetric params = symmetric_params(largest, limit);
+    V::store(args.scale + strip, V::add(params.scale, range.bad));
     V::store_int(args.zero_point + strip, V::to_int(V::set(limit + 1.0f)));
-    write_codes<kMultiplied>(args, strip, V::select(usable, inverse, one), V::zero(), -limit, limit,
-                             limit + 1.0f);
+    write_codes<kMultiplied>(args, strip, params.inverse, V::zero(), -limit, limit, limit + 1.0f);
   }
 }
 

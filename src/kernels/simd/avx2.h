@@ -16,6 +16,12 @@ struct Vector {
   using Mask = __m256;
 
   PENJING_INLINE Float load(const float* p) { return _mm256_loadu_ps(p); }
+  // The first `count` (up to all) lanes from memory, which is not read beyond them; the others 0.
+  PENJING_INLINE Float load_first(const float* p, int64_t count) {
+    if (count >= kLanes) return load(p);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane));
+  }
   PENJING_INLINE void store(float* p, Float v) { _mm256_storeu_ps(p, v); }
   PENJING_INLINE Float set(float v) { return _mm256_set1_ps(v); }
   PENJING_INLINE Float zero() { return _mm256_setzero_ps(); }
@@ -48,6 +54,8 @@ struct Vector {
     return _mm256_slli_epi32(a, kBits);
   }
   PENJING_INLINE Int or_int(Int a, Int b) { return _mm256_or_si256(a, b); }
+  PENJING_INLINE Int and_int(Int a, Int b) { return _mm256_and_si256(a, b); }
+  PENJING_INLINE Int sub_int(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   PENJING_INLINE Int max_int(Int a, Int b) { return _mm256_max_epi32(a, b); }
   PENJING_INLINE Int set_int(int32_t v) { return _mm256_set1_epi32(v); }
   PENJING_INLINE Int load_int(const int32_t* p) {

@@ -17,6 +17,10 @@ struct Vector {
   using Mask = __mmask16;
 
   PENJING_INLINE Float load(const float* p) { return _mm512_loadu_ps(p); }
+  // The first `count` (up to all) lanes from memory, which is not read beyond them; the others 0.
+  PENJING_INLINE Float load_first(const float* p, int64_t count) {
+    return _mm512_maskz_loadu_ps(count >= kLanes ? 0xffff : static_cast<Mask>((1u << count) - 1), p);
+  }
   PENJING_INLINE void store(float* p, Float v) { _mm512_storeu_ps(p, v); }
   PENJING_INLINE Float set(float v) { return _mm512_set1_ps(v); }
   PENJING_INLINE Float zero() { return _mm512_setzero_ps(); }
@@ -50,10 +54,13 @@ struct Vector {
     return _mm512_slli_epi32(a, kBits);
   }
   PENJING_INLINE Int or_int(Int a, Int b) { return _mm512_or_si512(a, b); }
+  PENJING_INLINE Int and_int(Int a, Int b) { return _mm512_and_si512(a, b); }
+  PENJING_INLINE Int sub_int(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   PENJING_INLINE Int max_int(Int a, Int b) { return _mm512_max_epi32(a, b); }
   PENJING_INLINE Int set_int(int32_t v) { return _mm512_set1_epi32(v); }
   PENJING_INLINE Int load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
-  PENJING_INLINE Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  // All lanes by mask: GCC 12 takes the plain form for a read of something uninitialized.
+  PENJING_INLINE Float to_float(Int a) { return _mm512_maskz_cvtepi32_ps(0xffff, a); }
   // table[index mod 16], lane by lane.
   PENJING_INLINE Float look_up_16(const float* table, Int index) {
     return _mm512_permutexvar_ps(index, _mm512_loadu_ps(table));
