@@ -35,7 +35,7 @@ void StepRecorder::on_step(const StepEvent& event) {
   if (rounds_.empty()) {
     steps_.push_back(describe_step(event));
   } else {
-    rounds_.back().push_back({event.begin, event.end});
+    rounds_.back().push_back({event.duration, {event.pieces.begin(), event.pieces.end()}});
   }
 }
 
@@ -65,7 +65,7 @@ std::vector<StepRow> median_rows(const StepRecorder& recorder, const Roofs& roof
       if (round.size() != recorder.steps().size()) {
         fail(ErrorKind::kInternal, "a forward of {} steps, wanted {}", round.size(), recorder.steps().size());
       }
-      times.push_back(milliseconds(round[i].end - round[i].begin));
+      times.push_back(milliseconds(round[i].duration));
     }
     const StepDescription& step = recorder.steps()[i];
     StepRow row;

@@ -7,8 +7,10 @@
 
 namespace penjing::cli {
 
-struct StepSpan {
-  StepEvent::Clock::time_point begin, end;
+// A step in one round.
+struct StepTime {
+  StepEvent::Clock::duration duration;
+  std::vector<StepPiece> pieces;
 };
 double milliseconds(StepEvent::Clock::duration duration);
 
@@ -19,11 +21,11 @@ class StepRecorder : public StepObserver {
   void on_step(const StepEvent& event) override;
   void start_round() { rounds_.emplace_back().reserve(steps_.size()); }
   const std::vector<StepDescription>& steps() const { return steps_; }
-  const std::vector<std::vector<StepSpan>>& rounds() const { return rounds_; }
+  const std::vector<std::vector<StepTime>>& rounds() const { return rounds_; }
 
  private:
   std::vector<StepDescription> steps_;
-  std::vector<std::vector<StepSpan>> rounds_;
+  std::vector<std::vector<StepTime>> rounds_;
 };
 
 // What the machine can do: operations and bytes a second; 0: not measured.

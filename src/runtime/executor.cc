@@ -47,32 +47,47 @@ Executor::Executor(const Program& program, ThreadPool& pool, StepEvent::Phase ph
 void Executor::reserve(int64_t num_tokens) {
   shape_ = {num_tokens};
   const int64_t padded = shape_.padded_tokens();
-  if (padded <= capacity_tokens_) return;
-  for (std::size_t i = 0; i < buffers_.size(); ++i) {
-    buffers_[i] = {};  // first, so that old and new are never held together
-    buffers_[i] =
-        AlignedBuffer<std::byte>(static_cast<std::size_t>(program_.buffer_bytes[i] * padded) + kSlackBytes);
+  if (padded > capacity_tokens_) {
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+      if (program_.buffer_local[i]) continue;
+      buffers_[i] = {};  // first, so that old and new are never held together
+      buffers_[i] =
+          AlignedBuffer<std::byte>(static_cast<std::size_t>(program_.buffer_bytes[i] * padded) + kSlackBytes);
+    }
+    capacity_tokens_ = padded;
   }
-  capacity_tokens_ = padded;
+  reserve_local(std::min<int64_t>(shape_.num_panels(), pool_.num_threads()) * kPanelTokens);
 }
 
-float* Executor::floats(int slot) {
-  const int buffer = program_.slots[static_cast<std::size_t>(slot)].buffer;
-  return reinterpret_cast<float*>(buffers_[static_cast<std::size_t>(buffer)].data());
+void Executor::reserve_local(int64_t padded_tokens) {
+  if (padded_tokens <= local_capacity_tokens_) return;
+  for (std::size_t i = 0; i < buffers_.size(); ++i) {
+    if (!program_.buffer_local[i]) continue;
+    buffers_[i] = {};
+    buffers_[i] = AlignedBuffer<std::byte>(
+        static_cast<std::size_t>(program_.buffer_bytes[i] * padded_tokens) + kSlackBytes);
+  }
+  local_capacity_tokens_ = padded_tokens;
 }
 
-const float* Executor::floats(int slot) const {
-  return const_cast<Executor*>(this)->floats(slot);
-}
-
-// Codes [K4] of every panel, in quads, then the scales, then the zero points of all tokens.
-Executor::Codes Executor::codes(int index) {
+// Panels lie one after the other, each 64 tokens but for the last. Places of local slots are as far apart as
+// the largest slot of their buffer wants, because their threads are not at the same step.
+std::byte* Executor::bytes(int index, Place place) {
   const Slot& slot = program_.slots[static_cast<std::size_t>(index)];
-  std::byte* base = buffers_[static_cast<std::size_t>(slot.buffer)].data();
-  const int64_t padded = shape_.padded_tokens(), code_rows = (slot.features + 3) / 4 * 4;
-  std::byte* scale = base + code_rows * padded;
+  const auto buffer = static_cast<std::size_t>(slot.buffer);
+  const int64_t offset = slot.local && !any_wanted_ ? place.lane * program_.buffer_bytes[buffer]
+                                                    : place.panel * slot.bytes_per_token();
+  return buffers_[buffer].data() + kPanelTokens * offset;
+}
+
+// The codes of a panel in quads, then its scales, then its zero points.
+Executor::Codes Executor::codes(int index, Place place) {
+  std::byte* base = bytes(index, place);
+  const int width = shape_.width(place.panel);
+  const int64_t code_rows = (program_.slots[static_cast<std::size_t>(index)].features + 3) / 4 * 4;
+  std::byte* scale = base + code_rows * width;
   return {reinterpret_cast<uint8_t*>(base), reinterpret_cast<float*>(scale),
-          reinterpret_cast<int32_t*>(scale + 4 * padded)};
+          reinterpret_cast<int32_t*>(scale + 4 * width)};
 }
 
 void Executor::run(const TokenSpan* tokens, Tap* tap) {
@@ -83,135 +98,180 @@ void Executor::run(const TokenSpan* tokens, Tap* tap) {
       any_wanted_ = any_wanted_ || wanted_[i];
     }
   }
+  if (any_wanted_) reserve_local(shape_.num_panels() * kPanelTokens);
   if (tokens != nullptr && program_.max_head_dim > 0) {
     attention_.reserve(*tokens, pool_.num_threads(), program_.max_head_dim, program_.has_window);
   }
-  if (observer_ == nullptr) {
-    for (const Step& step : program_.steps) run_step(step, tokens, tap);
+  for (const Segment& segment : program_.segments) {
+    const int64_t own_panels = segment.attention || any_wanted_ ? 0 : panels_to_own();
+    if (observer_ != nullptr) {
+      observed_segment_ = &segment;
+      observed_panels_ = own_panels;
+      pieces_.assign(static_cast<std::size_t>((segment.end - segment.begin) * (own_panels + 1)), {});
+    }
+    if (segment.attention) {
+      const auto& step = std::get<AttentionStep>(program_.steps[static_cast<std::size_t>(segment.begin)]);
+      observe(segment.begin, own_panels, 0, [&] { run_attention(step, *tokens); });
+    } else {
+      run_segment(segment, own_panels, tap);
+    }
+    if (observer_ != nullptr) report(segment, tokens, own_panels);
+  }
+}
+
+// A whole number of panels for every thread; the last one only where it is not much narrower than the others.
+int64_t Executor::panels_to_own() const {
+  const int64_t threads = pool_.num_threads(), panels = shape_.num_panels();
+  if (threads == 1 || panels == 0) return panels;
+  const int64_t even = panels - (shape_.width(panels - 1) < kPanelTokens * 3 / 4 ? 1 : 0);
+  return even / threads * threads;
+}
+
+void Executor::run_segment(const Segment& segment, int64_t own_panels, Tap* tap) {
+  pool_.parallel_for(own_panels, [&](int64_t panel, int thread) {
+    for (int i = segment.begin; i < segment.end; ++i) {
+      const Step& step = program_.steps[static_cast<std::size_t>(i)];
+      if (std::holds_alternative<TapStep>(step)) continue;
+      observe(i, panel, thread, [&] { run_on_panel(step, {panel, thread}); });
+    }
+  });
+  if (own_panels == shape_.num_panels() && !any_wanted_) return;
+  for (int i = segment.begin; i < segment.end; ++i) {
+    const Step& step = program_.steps[static_cast<std::size_t>(i)];
+    if (const auto* tap_step = std::get_if<TapStep>(&step)) {
+      if (any_wanted_ && wanted_[static_cast<std::size_t>(tap_step->site)]) run_tap(*tap_step, *tap);
+    } else {
+      observe(i, own_panels, 0, [&] { run_together(step, own_panels); });
+    }
+  }
+}
+
+// Times body as the piece `piece` of a step of the present segment.
+template <typename Body>
+void Executor::observe(int step, int64_t piece, int thread, Body body) {
+  if (observer_ == nullptr) return body();
+  StepPiece& at =
+      pieces_[static_cast<std::size_t>((step - observed_segment_->begin) * (observed_panels_ + 1) + piece)];
+  at.thread = thread;
+  at.begin = StepEvent::Clock::now();
+  body();
+  at.end = StepEvent::Clock::now();
+}
+
+void Executor::report(const Segment& segment, const TokenSpan* tokens, int64_t own_panels) {
+  for (int i = segment.begin; i < segment.end; ++i) {
+    if (std::holds_alternative<TapStep>(program_.steps[static_cast<std::size_t>(i)])) continue;
+    std::span<const StepPiece> pieces(pieces_.data() + (i - segment.begin) * (own_panels + 1),
+                                      static_cast<std::size_t>(own_panels + 1));
+    StepEvent::Clock::duration own{}, together = pieces.back().end - pieces.back().begin;
+    for (const StepPiece& piece : pieces.first(static_cast<std::size_t>(own_panels)))
+      own += piece.end - piece.begin;
+    if (together.count() == 0) pieces = pieces.first(static_cast<std::size_t>(own_panels));
+    observer_->on_step(
+        {phase_, &program_, i, shape_.num_tokens, tokens,
+         own / std::min<int64_t>(pool_.num_threads(), std::max<int64_t>(own_panels, 1)) + together, pieces});
+  }
+}
+
+void Executor::run_attention(const AttentionStep& step, const TokenSpan& tokens) {
+  attention_.run(tokens, pool_,
+                 {.q = floats(step.q, {0, 0}),
+                  .k = floats(step.k, {0, 0}),
+                  .v = floats(step.v, {0, 0}),
+                  .y = floats(step.y, {0, 0}),
+                  .num_heads = step.num_heads,
+                  .head_dim = step.head_dim,
+                  .window = step.window,
+                  .scale = step.scale,
+                  .integer = step.integer});
+}
+
+void Executor::run_on_panel(const Step& step, Place place) {
+  const int width = shape_.width(place.panel);
+  if (const auto* products = std::get_if<ProductStep>(&step)) {
+    for (const Product& product : products->products) {
+      const int64_t out = program_.linears[static_cast<std::size_t>(product.linear)].out;
+      for (int64_t n = 0; n < out; n += kChunkOutputs) {
+        run_chunk(product, place, n, std::min(out, n + kChunkOutputs), nullptr);
+      }
+    }
+  } else if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
+    const Codes to = codes(quantize->codes, place);
+    quantize->quantizer->run(quantize_, {.x = floats(quantize->x, place),
+                                         .multiplier = nullptr,
+                                         .codes = to.codes,
+                                         .scale = to.scale,
+                                         .zero_point = to.zero_point,
+                                         .features = features(quantize->x),
+                                         .width = width,
+                                         .largest = 0});
+  } else if (const auto* norm = std::get_if<NormStep>(&step)) {
+    program_.norms[static_cast<std::size_t>(norm->norm)].run(floats(norm->x, place), floats(norm->y, place),
+                                                             width);
+  } else if (const auto* normalize = std::get_if<NormalizeStep>(&step)) {
+    normalize_l2(floats(normalize->x, place), floats(normalize->y, place), features(normalize->x), width);
+  }
+}
+
+// All panels from `first`, the threads sharing the outputs of products.
+void Executor::run_together(const Step& step, int64_t first) {
+  if (const auto* products = std::get_if<ProductStep>(&step)) {
+    run_products(products->products, first, nullptr);
     return;
   }
-  for (std::size_t i = 0; i < program_.steps.size(); ++i) {
-    const auto begin = StepEvent::Clock::now();
-    run_step(program_.steps[i], tokens, tap);
-    const auto end = StepEvent::Clock::now();
-    if (std::holds_alternative<TapStep>(program_.steps[i])) continue;
-    observer_->on_step({phase_, &program_, static_cast<int>(i), shape_.num_tokens, tokens, begin, end});
-  }
-}
-
-void Executor::run_step(const Step& step, const TokenSpan* tokens, Tap* tap) {
-  if (const auto* products = std::get_if<ProductStep>(&step)) {
-    run_products(products->products.data(), static_cast<int64_t>(products->products.size()), nullptr);
-  } else if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
-    run_quantize(*quantize);
-  } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
-    attention_.run(*tokens, pool_,
-                   {.q = floats(attention->q),
-                    .k = floats(attention->k),
-                    .v = floats(attention->v),
-                    .y = floats(attention->y),
-                    .num_heads = attention->num_heads,
-                    .head_dim = attention->head_dim,
-                    .window = attention->window,
-                    .scale = attention->scale,
-                    .integer = attention->integer});
-  } else if (const auto* norm = std::get_if<NormStep>(&step)) {
-    run_norm(*norm);
-  } else if (const auto* normalize = std::get_if<NormalizeStep>(&step)) {
-    run_normalize(*normalize);
-  } else if (any_wanted_) {
-    const auto& tap_step = std::get<TapStep>(step);
-    if (wanted_[static_cast<std::size_t>(tap_step.site)]) run_tap(tap_step, *tap);
-  }
-}
-
-void Executor::run_quantize(const QuantizeStep& step) {
-  const float* x = floats(step.x);
-  const Codes to = codes(step.codes);
-  const int64_t features = program_.slots[static_cast<std::size_t>(step.x)].features;
-  const int64_t code_rows = (features + 3) / 4 * 4;
-  pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
-    const int64_t token = panel * kPanelTokens;
-    step.quantizer->run(quantize_, {.x = x + token * features,
-                                    .multiplier = nullptr,
-                                    .codes = to.codes + token * code_rows,
-                                    .scale = to.scale + token,
-                                    .zero_point = to.zero_point + token,
-                                    .features = features,
-                                    .width = shape_.width(panel),
-                                    .largest = 0});
+  pool_.parallel_for(shape_.num_panels() - first, [&](int64_t lane, int) {
+    run_on_panel(step, {first + lane, lane});
   });
 }
 
 // Tasks are (product, panel, chunk of outputs), chunks innermost: the panel of x stays in the second cache
-// while the weights stream by. `target` replaces the product's own slot (taps).
-void Executor::run_products(const Product* products, int64_t num_products, float* target) {
-  const int64_t panels = shape_.num_panels();
-  const auto out = [&](int64_t i) {
+// while the weights stream by.
+void Executor::run_products(std::span<const Product> products, int64_t first, float* target) {
+  const int64_t panels = shape_.num_panels() - first;
+  const auto out = [&](std::size_t i) {
     return program_.linears[static_cast<std::size_t>(products[i].linear)].out;
   };
   int64_t all_outputs = 0;
-  for (int64_t i = 0; i < num_products; ++i) all_outputs += out(i);
+  for (std::size_t i = 0; i < products.size(); ++i) all_outputs += out(i);
   int64_t chunk = kChunkOutputs;
   if (const int threads = pool_.num_threads(); threads > 1) {
     const int64_t share = all_outputs * panels / (threads * kTasksPerThread);
     chunk = std::clamp<int64_t>(share / gemm_f32::kOutputs * gemm_f32::kOutputs, gemm_f32::kOutputs, chunk);
   }
   int64_t num_tasks = 0;
-  for (int64_t i = 0; i < num_products; ++i) num_tasks += panels * ((out(i) + chunk - 1) / chunk);
+  for (std::size_t i = 0; i < products.size(); ++i) num_tasks += panels * ((out(i) + chunk - 1) / chunk);
   pool_.parallel_for(num_tasks, [&](int64_t task, int) {
-    int64_t i = 0, chunks = (out(0) + chunk - 1) / chunk;
+    std::size_t i = 0;
+    int64_t chunks = (out(0) + chunk - 1) / chunk;
     while (task >= panels * chunks) {
       task -= panels * chunks;
       ++i;
       chunks = (out(i) + chunk - 1) / chunk;
     }
-    const int64_t n_begin = task % chunks * chunk;
-    run_chunk(products[i], task / chunks, n_begin, std::min(out(i), n_begin + chunk), target);
+    const int64_t lane = task / chunks, n_begin = task % chunks * chunk;
+    run_chunk(products[i], {first + lane, lane}, n_begin, std::min(out(i), n_begin + chunk), target);
   });
 }
 
-void Executor::run_chunk(const Product& product, int64_t panel, int64_t n_begin, int64_t n_end,
-                         float* target) {
+void Executor::run_chunk(const Product& product, Place place, int64_t n_begin, int64_t n_end, float* target) {
   const PackedLinear& linear = program_.linears[static_cast<std::size_t>(product.linear)];
-  const int64_t token = panel * kPanelTokens;
-  const int width = shape_.width(panel);
-  float* y = (target != nullptr ? target : floats(product.y)) + token * linear.out;
+  const int width = shape_.width(place.panel);
+  float* y = target != nullptr ? target + place.panel * kPanelTokens * linear.out : floats(product.y, place);
   const bool activates = product.activation != Activation::kNone;
-  const float* residual = product.residual >= 0 ? floats(product.residual) + token * linear.out : nullptr;
+  const float* residual = product.residual >= 0 ? floats(product.residual, place) : nullptr;
   const float* fused = activates || product.multiply >= 0 ? nullptr : residual;
   if (product.codes >= 0) {
-    const Codes x = codes(product.codes);
-    linear.run(x.codes + token * linear.code_rows(), x.scale + token, x.zero_point + token, fused, y, n_begin,
-               n_end, width);
+    const Codes x = codes(product.codes, place);
+    linear.run(x.codes, x.scale, x.zero_point, fused, y, n_begin, n_end, width);
   } else {
-    linear.run(floats(product.x) + token * linear.in, fused, y, n_begin, n_end, width);
+    linear.run(floats(product.x, place), fused, y, n_begin, n_end, width);
   }
   float* first = y + n_begin * width;
   const int64_t size = (n_end - n_begin) * width;
   if (activates) pointwise_.apply(function_of(product.activation), first, size);
-  if (product.multiply >= 0) {
-    pointwise_.multiply(first, floats(product.multiply) + token * linear.out + n_begin * width, size);
-  }
+  if (product.multiply >= 0)
+    pointwise_.multiply(first, floats(product.multiply, place) + n_begin * width, size);
   if (residual != nullptr && fused == nullptr) pointwise_.add(first, residual + n_begin * width, size);
-}
-
-void Executor::run_norm(const NormStep& step) {
-  const PackedNorm& norm = program_.norms[static_cast<std::size_t>(step.norm)];
-  const float* x = floats(step.x);
-  float* y = floats(step.y);
-  pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
-    const int64_t offset = panel * kPanelTokens * norm.features;
-    norm.run(x + offset, y + offset, shape_.width(panel));
-  });
-}
-
-void Executor::run_normalize(const NormalizeStep& step) {
-  const int64_t features = program_.slots[static_cast<std::size_t>(step.x)].features;
-  pool_.parallel_for(shape_.num_panels(), [&](int64_t panel, int) {
-    const int64_t offset = panel * kPanelTokens * features;
-    normalize_l2(floats(step.x) + offset, floats(step.y) + offset, features, shape_.width(panel));
-  });
 }
 
 void Executor::run_tap(const TapStep& step, Tap& tap) {
@@ -225,11 +285,11 @@ void Executor::run_tap(const TapStep& step, Tap& tap) {
   if (step.is_product) {
     features = program_.linears[static_cast<std::size_t>(step.product.linear)].out;
     grow(tap_panels_, features * shape_.padded_tokens());
-    run_products(&step.product, 1, tap_panels_.data());
+    run_products({&step.product, 1}, 0, tap_panels_.data());
     panels = tap_panels_.data();
   } else {
-    features = program_.slots[static_cast<std::size_t>(step.x)].features;
-    panels = floats(step.x);
+    features = this->features(step.x);
+    panels = floats(step.x, {0, 0});
   }
   grow(tap_rows_, features * shape_.num_tokens);
   panels_to_rows(panels, shape_, features, 0, shape_.num_tokens, tap_rows_.data());

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/aligned.h"
@@ -19,6 +20,10 @@ namespace penjing {
 
 // Runs one program on the buffers of one session. Memory grows to the largest batch seen and then stays: the
 // second forward of a size allocates nothing.
+//
+// A segment runs panel by panel, a panel on one thread, as long as there is one for every thread; on the
+// panels that are left over all threads work together, step by step, each on some of the outputs. With a tap
+// that wants something every step runs on all panels before the next, and local slots have room for all.
 class Executor {
  public:
   // observer: sees the time of every step, as steps of `phase`; may be null.
@@ -27,30 +32,43 @@ class Executor {
 
   // Makes room for num_tokens; then input() may be written.
   void reserve(int64_t num_tokens);
-  float* input() { return floats(program_.input); }
-  const float* output() const { return floats(program_.output); }
+  float* input() { return floats(program_.input, {0, 0}); }
+  const float* output() const { return const_cast<Executor*>(this)->floats(program_.output, {0, 0}); }
   PanelShape shape() const { return shape_; }
 
   // tokens: what attention steps need; null for a head, which has none. tap may be null.
   void run(const TokenSpan* tokens, Tap* tap);
 
  private:
+  // A panel, and which of the places of local slots it uses.
+  struct Place {
+    int64_t panel, lane;
+  };
   struct Codes {
     uint8_t* codes;
     float* scale;
     int32_t* zero_point;
   };
-  float* floats(int slot);
-  const float* floats(int slot) const;
-  Codes codes(int slot);
+  std::byte* bytes(int slot, Place place);
+  float* floats(int slot, Place place) { return reinterpret_cast<float*>(bytes(slot, place)); }
+  Codes codes(int slot, Place place);
+  void reserve_local(int64_t padded_tokens);
 
-  void run_step(const Step& step, const TokenSpan* tokens, Tap* tap);
-  void run_quantize(const QuantizeStep& step);
-  void run_products(const Product* products, int64_t num_products, float* target);
-  void run_chunk(const Product& product, int64_t panel, int64_t n_begin, int64_t n_end, float* target);
-  void run_norm(const NormStep& step);
-  void run_normalize(const NormalizeStep& step);
+  int64_t features(int slot) const { return program_.slots[static_cast<std::size_t>(slot)].features; }
+
+  int64_t panels_to_own() const;
+  void run_segment(const Segment& segment, int64_t own_panels, Tap* tap);
+  void run_on_panel(const Step& step, Place place);
+  void run_together(const Step& step, int64_t first_panel);
+  void run_attention(const AttentionStep& step, const TokenSpan& tokens);
+  // target, where it is not null, takes the place of the products' own slots: panels of all tokens (taps).
+  void run_products(std::span<const Product> products, int64_t first_panel, float* target);
+  void run_chunk(const Product& product, Place place, int64_t n_begin, int64_t n_end, float* target);
   void run_tap(const TapStep& step, Tap& tap);
+
+  template <typename Body>
+  void observe(int step, int64_t piece, int thread, Body body);
+  void report(const Segment& segment, const TokenSpan* tokens, int64_t own_panels);
 
   const Program& program_;
   ThreadPool& pool_;
@@ -64,7 +82,12 @@ class Executor {
   std::vector<char> wanted_;  // by site
   bool any_wanted_ = false;
   PanelShape shape_;
-  int64_t capacity_tokens_ = 0;
+  int64_t capacity_tokens_ = 0, local_capacity_tokens_ = 0;
+  // Observed: for each step of the segment what each panel of a thread's own took, then what all together
+  // did.
+  std::vector<StepPiece> pieces_;
+  const Segment* observed_segment_ = nullptr;
+  int64_t observed_panels_ = 0;
 };
 
 }  // namespace penjing

@@ -8,7 +8,7 @@ namespace penjing {
 
 int64_t Program::bytes_per_token() const {
   int64_t sum = 0;
-  for (const int64_t bytes : buffer_bytes) sum += bytes;
+  for (std::size_t i = 0; i < buffer_bytes.size(); ++i) sum += buffer_local[i] ? 0 : buffer_bytes[i];
   return sum;
 }
 
@@ -49,12 +49,58 @@ SlotUse slots_of(const Step& step) {
   return use;
 }
 
+namespace {
+
+std::vector<Segment> cut_segments(const std::vector<Step>& steps) {
+  std::vector<Segment> segments;
+  for (int i = 0; i < static_cast<int>(steps.size()); ++i) {
+    const bool attention = std::holds_alternative<AttentionStep>(steps[static_cast<std::size_t>(i)]);
+    if (segments.empty() || attention || segments.back().attention) segments.push_back({i, i, attention});
+    segments.back().end = i + 1;
+  }
+  return segments;
+}
+
+void mark_local_slots(Program& program) {
+  std::vector<int> used_in(program.slots.size(), -1);
+  for (Slot& slot : program.slots) slot.local = true;
+  for (int s = 0; s < static_cast<int>(program.segments.size()); ++s) {
+    const Segment& segment = program.segments[static_cast<std::size_t>(s)];
+    for (int i = segment.begin; i < segment.end; ++i) {
+      const SlotUse use = slots_of(program.steps[static_cast<std::size_t>(i)]);
+      for (const auto* list : {&use.reads, &use.writes}) {
+        for (const int slot : *list) {
+          int& known = used_in[static_cast<std::size_t>(slot)];
+          if (segment.attention || (known >= 0 && known != s))
+            program.slots[static_cast<std::size_t>(slot)].local = false;
+          known = s;
+        }
+      }
+    }
+  }
+  for (const int slot : {program.input, program.output})
+    program.slots[static_cast<std::size_t>(slot)].local = false;
+}
+
+}  // namespace
+
 void assign_buffers(Program& program) {
+  program.segments = cut_segments(program.steps);
+  mark_local_slots(program);
   const int num_steps = static_cast<int>(program.steps.size());
+  // A panel may be at the last step of a segment while another is at its first: what is not local stays until
+  // the segment ends.
   std::vector<int> last_read(program.slots.size(), -1);
-  for (int i = 0; i < num_steps; ++i) {
-    for (const int slot : slots_of(program.steps[static_cast<std::size_t>(i)]).reads) {
-      last_read[static_cast<std::size_t>(slot)] = i;
+  for (const Segment& segment : program.segments) {
+    for (int i = segment.begin; i < segment.end; ++i) {
+      const SlotUse use = slots_of(program.steps[static_cast<std::size_t>(i)]);
+      for (const auto* list : {&use.writes, &use.reads}) {
+        for (const int slot : *list) {
+          const bool local = program.slots[static_cast<std::size_t>(slot)].local;
+          if (local && list == &use.writes) continue;
+          last_read[static_cast<std::size_t>(slot)] = local ? i : segment.end - 1;
+        }
+      }
     }
   }
   last_read[static_cast<std::size_t>(program.output)] = num_steps;
@@ -62,6 +108,7 @@ void assign_buffers(Program& program) {
   std::vector<int> free_buffers;
   std::vector<int> alive;
   program.buffer_bytes.clear();
+  program.buffer_local.clear();
   const auto allocate = [&](int index) {
     Slot& slot = program.slots[static_cast<std::size_t>(index)];
     if (slot.buffer >= 0) return;  // written in place
@@ -69,6 +116,7 @@ void assign_buffers(Program& program) {
     // The smallest free buffer that is large enough, else the largest, which then grows.
     auto best = free_buffers.end();
     for (auto it = free_buffers.begin(); it != free_buffers.end(); ++it) {
+      if ((program.buffer_local[static_cast<std::size_t>(*it)] != 0) != slot.local) continue;
       const int64_t bytes = program.buffer_bytes[static_cast<std::size_t>(*it)];
       if (best == free_buffers.end()) {
         best = it;
@@ -81,6 +129,7 @@ void assign_buffers(Program& program) {
     if (best == free_buffers.end()) {
       slot.buffer = static_cast<int>(program.buffer_bytes.size());
       program.buffer_bytes.push_back(wanted);
+      program.buffer_local.push_back(slot.local ? 1 : 0);
     } else {
       slot.buffer = *best;
       free_buffers.erase(best);

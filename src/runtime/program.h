@@ -17,11 +17,17 @@ namespace penjing {
 // is one program, each head another. A slot is a matrix of token panels (kernels/panel.h); slots that are
 // never alive together share a buffer, so the memory of a forward is the widest moment of the model, not its
 // sum.
+//
+// All steps but attention work on each panel by itself. So the steps between two attentions are a segment,
+// which a thread runs on a panel from its first step to its last while the panel's data stay in the thread's
+// second cache, without waiting for other threads. A slot that lives inside one segment is local: it needs
+// the room of one panel a thread, however many tokens there are.
 
 struct Slot {
   int64_t features = 0;
   bool codes = false;  // uint8 codes [K4], then a scale and a zero point for each token
   int buffer = -1;
+  bool local = false;
   int64_t bytes_per_token() const { return codes ? (features + 3) / 4 * 4 + 8 : features * 4; }
 };
 
@@ -67,12 +73,20 @@ struct Site {
   int layer = -1;    // -1 outside the layers
 };
 
+// Steps [begin, end): one attention, or steps of which none is.
+struct Segment {
+  int begin = 0, end = 0;
+  bool attention = false;
+};
+
 struct Program {
   std::vector<PackedLinear> linears;
   std::vector<PackedNorm> norms;
   std::vector<Slot> slots;
   std::vector<int64_t> buffer_bytes;  // bytes a token of each buffer
+  std::vector<char> buffer_local;     // holds local slots alone
   std::vector<Step> steps;
+  std::vector<Segment> segments;
   std::vector<Site> sites;
   int input = -1, output = -1;
   int64_t max_head_dim = 0;
@@ -80,7 +94,7 @@ struct Program {
 
   int64_t input_features() const { return slots[static_cast<std::size_t>(input)].features; }
   int64_t output_features() const { return slots[static_cast<std::size_t>(output)].features; }
-  int64_t bytes_per_token() const;
+  int64_t bytes_per_token() const;  // of the buffers that are not local
 };
 
 // Slots that a step reads and writes.
@@ -89,9 +103,10 @@ struct SlotUse {
 };
 SlotUse slots_of(const Step& step);
 
-// Gives every slot a buffer: linear scan over the steps, a slot alive from its first write to its last
-// read (input: from the start; output: to the end). A written slot never shares a buffer with what the same
-// step reads.
+// Cuts the steps into segments, marks local slots and gives every slot a buffer: linear scan over the steps,
+// a slot alive from its first write to its last read (input: from the start; output: to the end), and to the
+// end of that segment if it is not local: other panels are at other steps. A written slot never shares a
+// buffer with what the same step reads, and a local slot none with one that is not.
 void assign_buffers(Program& program);
 
 // Appends steps and resolves, packs and checks their weights.

@@ -141,9 +141,11 @@ template <typename Body>
 void Session::observe(StepEvent::Phase phase, const Program& program, int64_t num_rows,
                       const TokenSpan* tokens, Body body) {
   if (observer_ == nullptr) return body();
-  const auto begin = StepEvent::Clock::now();
+  StepPiece piece;
+  piece.begin = StepEvent::Clock::now();
   body();
-  observer_->on_step({phase, &program, -1, num_rows, tokens, begin, StepEvent::Clock::now()});
+  piece.end = StepEvent::Clock::now();
+  observer_->on_step({phase, &program, -1, num_rows, tokens, piece.end - piece.begin, {&piece, 1}});
 }
 
 void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {

@@ -19,8 +19,24 @@ class Recorder : public StepObserver {
   struct Seen {
     StepEvent event;
     StepDescription what;
+    StepEvent::Clock::time_point begin, end;
+    int64_t num_pieces;
+    std::set<int> threads;
   };
-  void on_step(const StepEvent& event) override { seen.push_back({event, describe_step(event)}); }
+  void on_step(const StepEvent& event) override {
+    seen.push_back({event,
+                    describe_step(event),
+                    event.pieces.front().begin,
+                    event.pieces.front().end,
+                    static_cast<int64_t>(event.pieces.size()),
+                    {}});
+    for (const StepPiece& piece : event.pieces) {
+      seen.back().begin = std::min(seen.back().begin, piece.begin);
+      seen.back().end = std::max(seen.back().end, piece.end);
+      seen.back().threads.insert(piece.thread);
+      EXPECT_LE(piece.begin, piece.end);
+    }
+  }
   std::vector<Seen> seen;
 };
 
@@ -73,15 +89,17 @@ TEST(StepDescription, CountsTheOperationsOfTheCostModel) {
 
 TEST(StepDescription, TellsEveryStepInOrder) {
   const Model model = testing::make_bert_like(4);
-  const RaggedBatch batch = batch_for(model);
+  Rng rng(7);
+  const RaggedBatch batch = testing::random_batch(rng, 2, 20, model.description.embedding.vocab_size);
   Recorder recorder;
   const auto before = StepEvent::Clock::now();
   observe(model, batch, OutputKind::kEmbedding, &recorder);
   auto last = before;
   for (const auto& seen : recorder.seen) {
-    EXPECT_LE(last, seen.event.begin);
-    EXPECT_LE(seen.event.begin, seen.event.end);
-    last = seen.event.end;
+    EXPECT_LE(last, seen.begin);  // on one panel nothing overlaps
+    EXPECT_LE(seen.begin, seen.end);
+    EXPECT_EQ(seen.event.duration, seen.end - seen.begin);
+    last = seen.end;
     EXPECT_FALSE(seen.what.kind.empty());
     EXPECT_FALSE(seen.what.operation.empty()) << seen.what.kind;
     EXPECT_GT(seen.what.activation_bytes, 0) << seen.what.operation;
@@ -97,6 +115,29 @@ TEST(StepDescription, TellsEveryStepInOrder) {
   }
   EXPECT_EQ(attending, (std::set<int>{0, 1, 3}));
   EXPECT_EQ(feeding, (std::set<int>{0, 1, 2}));
+}
+
+// Five panels on two threads: four run whole on one of them, on the fifth both work together.
+TEST(StepDescription, TellsThePiecesOfAStep) {
+  const Model model = testing::make_bert_like(4);
+  RaggedBatch batch;
+  batch.offsets = {0};
+  while (batch.ids.size() < 4 * 64 + 20) {
+    batch.ids.insert(batch.ids.end(), 12, 3);
+    batch.offsets.push_back(static_cast<int64_t>(batch.ids.size()));
+  }
+  Recorder recorder;
+  observe(model, batch, OutputKind::kHidden, &recorder);
+  int64_t whole = 0;
+  for (const auto& seen : recorder.seen) {
+    EXPECT_GE(seen.event.duration.count(), 0);
+    EXPECT_LE(seen.event.duration, seen.end - seen.begin);
+    for (const int thread : seen.threads) EXPECT_TRUE(thread == 0 || thread == 1);
+    if (seen.event.step < 0) continue;
+    EXPECT_EQ(seen.num_pieces, seen.what.kind == "attention" ? 1 : 5) << seen.what.operation;
+    ++whole;
+  }
+  EXPECT_GT(whole, 5);
 }
 
 TEST(StepDescription, NamesModulesWithoutTheirLayer) {

@@ -103,13 +103,13 @@ class Profile {
     for (std::size_t i = 0; i < whole_ms_.size(); ++i) {
       if (std::abs(whole_ms_[i] - median) < std::abs(whole_ms_[chosen] - median)) chosen = i;
     }
-    const StepSpan whole = whole_[chosen];
-    const auto event = [&](const std::string& name, const std::string& category, const StepSpan& span) {
+    const StepPiece whole = whole_[chosen];
+    const auto event = [&](const std::string& name, const std::string& category, const StepPiece& span) {
       return Json::object({{"name", name},
                            {"cat", category},
                            {"ph", "X"},
                            {"pid", 1},
-                           {"tid", 1},
+                           {"tid", span.thread + 1},
                            {"ts", milliseconds(span.begin - whole.begin) * 1e3},
                            {"dur", milliseconds(span.end - span.begin) * 1e3}});
     };
@@ -118,21 +118,26 @@ class Profile {
                                    {"ph", "M"},
                                    {"pid", 1},
                                    {"args", Json::object({{"name", "penjing " + options.model}})}}));
-    events.push_back(Json::object({{"name", "thread_name"},
-                                   {"ph", "M"},
-                                   {"pid", 1},
-                                   {"tid", 1},
-                                   {"args", Json::object({{"name", "forward"}})}}));
+    for (int thread = 0; thread < pool_->num_threads(); ++thread) {
+      events.push_back(Json::object(
+          {{"name", "thread_name"},
+           {"ph", "M"},
+           {"pid", 1},
+           {"tid", thread + 1},
+           {"args", Json::object({{"name", thread == 0 ? "forward" : fmt::format("worker {}", thread)}})}}));
+    }
     events.push_back(event(fmt::format("forward {}", shape_.name), "forward", whole));
     for (std::size_t i = 0; i < recorder_.steps().size(); ++i) {
       const StepDescription& step = recorder_.steps()[i];
-      Json json = event(step.operation, step.kind, recorder_.rounds()[chosen][i]);
-      json.set("args", Json::object({{"layer", step.layer},
-                                     {"operations", step.operations},
-                                     {"integer", step.integer},
-                                     {"weight_bytes", step.weight_bytes},
-                                     {"activation_bytes", step.activation_bytes}}));
-      events.push_back(json);
+      for (const StepPiece& piece : recorder_.rounds()[chosen][i].pieces) {
+        Json json = event(step.operation, step.kind, piece);
+        json.set("args", Json::object({{"layer", step.layer},
+                                       {"operations", step.operations},
+                                       {"integer", step.integer},
+                                       {"weight_bytes", step.weight_bytes},
+                                       {"activation_bytes", step.activation_bytes}}));
+        events.push_back(json);
+      }
     }
     write_text_file(path, Json::object({{"displayTimeUnit", "ms"}, {"traceEvents", events}}).dump() + "\n");
   }
@@ -144,13 +149,13 @@ class Profile {
     return shapes.front();
   }
 
-  double time_forward(Predictor& predictor, StepSpan* span) {
+  double time_forward(Predictor& predictor, StepPiece* span) {
     Request request;
     request.kind = kind_;
     const auto begin = Clock::now();
     (void)predictor.predict(work_.batch, request);
     const auto end = Clock::now();
-    if (span != nullptr) *span = {begin, end};
+    if (span != nullptr) *span = {begin, end, 0};
     return milliseconds(end - begin);
   }
 
@@ -174,7 +179,7 @@ class Profile {
     std::vector<double> shares;
     for (std::size_t i = 0; i < whole_ms_.size(); ++i) {
       double inside = 0;
-      for (const StepSpan& span : recorder_.rounds()[i]) inside += milliseconds(span.end - span.begin);
+      for (const StepTime& step : recorder_.rounds()[i]) inside += milliseconds(step.duration);
       shares.push_back(inside / whole_ms_[i]);
     }
     return quantile(shares, 0.5);
@@ -300,7 +305,7 @@ class Profile {
   Roofs roofs_;
   StepRecorder recorder_;
   std::vector<double> whole_ms_, plain_ms_;
-  std::vector<StepSpan> whole_;
+  std::vector<StepPiece> whole_;
   std::vector<StepRow> rows_;
   StepRow total_;
 };
