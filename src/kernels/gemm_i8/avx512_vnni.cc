@@ -48,7 +48,7 @@ PENJING_INLINE void multiply_tile(const Args& args, const int8_t* w, int64_t gro
   const int64_t ahead = quads_of(args.k) * 4 * kOutputs;
   for (int64_t quad = quads_of(args.k); quad > 0; --quad, x += 4 * args.width, w += 4 * kOutputs) {
     const __m512i value = _mm512_loadu_si512(x);
-    _mm_prefetch(w + ahead, _MM_HINT_T0);
+    __builtin_prefetch(w + ahead);
     for (int o = 0; o < kOutputs; ++o) sum[o] = _mm512_dpbusd_epi32(sum[o], value, broadcast_quad(w + 4 * o));
   }
   const __m512i zero_point = _mm512_loadu_si512(args.zero_point + column);
