@@ -18,12 +18,15 @@
 #include "io/model_folder.h"
 #include "kernels/attention/attention.h"
 #include "kernels/attention_i8/attention_i8.h"
+#include "kernels/gemm_bf16/gemm_bf16.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
 #include "kernels/normalize/normalize.h"
 #include "kernels/peak/peak.h"
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/quantize/quantize.h"
+#include "kernels/spmm_f32/spmm_f32.h"
+#include "kernels/spmm_i8/spmm_i8.h"
 
 namespace penjing::cli {
 
@@ -133,12 +136,15 @@ std::vector<KernelChoice> list_kernel_choices() {
   // A family missing here fails the test of `doctor`, which looks at the folders of src/kernels.
   return {describe_choice("attention", attention::select(), attention::find),
           describe_choice("attention_i8", attention_i8::select(), attention_i8::find),
+          describe_choice("gemm_bf16", gemm_bf16::select(), gemm_bf16::find),
           describe_choice("gemm_f32", gemm_f32::select(), gemm_f32::find),
           describe_choice("gemm_i8", gemm_i8::select(), gemm_i8::find),
           describe_choice("normalize", normalize::select(), normalize::find),
           describe_choice("peak", peak::select(), peak::find),
           describe_choice("pointwise", pointwise::select(), pointwise::find),
-          describe_choice("quantize", quantize::select(), quantize::find)};
+          describe_choice("quantize", quantize::select(), quantize::find),
+          describe_choice("spmm_f32", spmm_f32::select(), spmm_f32::find),
+          describe_choice("spmm_i8", spmm_i8::select(), spmm_i8::find)};
 }
 
 ThreadFacts read_thread_facts() {

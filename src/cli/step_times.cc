@@ -77,7 +77,9 @@ std::vector<StepRow> median_rows(const StepRecorder& recorder, const Roofs& roof
     row.operations = step.operations;
     row.weight_bytes = step.weight_bytes;
     row.activation_bytes = step.activation_bytes;
-    const double peak = step.integer ? roofs.i8 : roofs.f32;
+    const double peak = step.arithmetic == Arithmetic::kI8     ? roofs.i8
+                        : step.arithmetic == Arithmetic::kBf16 ? roofs.bf16
+                                                               : roofs.f32;
     const auto bytes = static_cast<double>(step.weight_bytes + step.activation_bytes);
     row.compute_ms = peak > 0 ? static_cast<double>(step.operations) / peak * 1e3 : 0;
     row.memory_ms = roofs.bandwidth > 0 ? bytes / roofs.bandwidth * 1e3 : 0;

@@ -30,7 +30,7 @@ class StepRecorder : public StepObserver {
 
 // What the machine can do: operations and bytes a second; 0: not measured.
 struct Roofs {
-  double f32 = 0, i8 = 0, bandwidth = 0;
+  double f32 = 0, bf16 = 0, i8 = 0, bandwidth = 0;
 };
 
 // Time and work of a step, or of several together.

@@ -80,14 +80,13 @@ std::byte* Executor::bytes(int index, Place place) {
   return buffers_[buffer].data() + kPanelTokens * offset;
 }
 
-// The codes of a panel in quads, then its scales, then its zero points.
-Executor::Codes Executor::codes(int index, Place place) {
+// A panel's codes or pairs, then the scales of its tokens, then their zero points.
+ConvertedInput Executor::converted(int index, Place place) {
+  const Slot& slot = program_.slots[static_cast<std::size_t>(index)];
   std::byte* base = bytes(index, place);
   const int width = shape_.width(place.panel);
-  const int64_t code_rows = (program_.slots[static_cast<std::size_t>(index)].features + 3) / 4 * 4;
-  std::byte* scale = base + code_rows * width;
-  return {reinterpret_cast<uint8_t*>(base), reinterpret_cast<float*>(scale),
-          reinterpret_cast<int32_t*>(scale + 4 * width)};
+  std::byte* scale = base + slot.data_bytes_per_token() * width;
+  return {base, reinterpret_cast<float*>(scale), reinterpret_cast<int32_t*>(scale + 4 * width)};
 }
 
 void Executor::run(const TokenSpan* tokens, Tap* tap) {
@@ -195,16 +194,16 @@ void Executor::run_on_panel(const Step& step, Place place) {
         run_chunk(product, place, n, std::min(out, n + kChunkOutputs), nullptr);
       }
     }
-  } else if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
-    const Codes to = codes(quantize->codes, place);
-    quantize->quantizer->run(quantize_, {.x = floats(quantize->x, place),
-                                         .multiplier = nullptr,
-                                         .codes = to.codes,
-                                         .scale = to.scale,
-                                         .zero_point = to.zero_point,
-                                         .features = features(quantize->x),
-                                         .width = width,
-                                         .largest = 0});
+  } else if (const auto* convert = std::get_if<ConvertStep>(&step)) {
+    const ConvertedInput to = converted(convert->converted, place);
+    convert->converter->run(quantize_, {.x = floats(convert->x, place),
+                                        .multiplier = nullptr,
+                                        .codes = static_cast<uint8_t*>(to.data),
+                                        .scale = to.scale,
+                                        .zero_point = to.zero_point,
+                                        .features = features(convert->x),
+                                        .width = width,
+                                        .largest = 0});
   } else if (const auto* norm = std::get_if<NormStep>(&step)) {
     program_.norms[static_cast<std::size_t>(norm->norm)].run(floats(norm->x, place), floats(norm->y, place),
                                                              width);
@@ -260,9 +259,8 @@ void Executor::run_chunk(const Product& product, Place place, int64_t n_begin, i
   const bool activates = product.activation != Activation::kNone;
   const float* residual = product.residual >= 0 ? floats(product.residual, place) : nullptr;
   const float* fused = activates || product.multiply >= 0 ? nullptr : residual;
-  if (product.codes >= 0) {
-    const Codes x = codes(product.codes, place);
-    linear.run(x.codes, x.scale, x.zero_point, fused, y, n_begin, n_end, width);
+  if (product.converted >= 0) {
+    linear.run(converted(product.converted, place), fused, y, n_begin, n_end, width);
   } else {
     linear.run(floats(product.x, place), fused, y, n_begin, n_end, width);
   }

@@ -44,14 +44,9 @@ class Executor {
   struct Place {
     int64_t panel, lane;
   };
-  struct Codes {
-    uint8_t* codes;
-    float* scale;
-    int32_t* zero_point;
-  };
   std::byte* bytes(int slot, Place place);
   float* floats(int slot, Place place) { return reinterpret_cast<float*>(bytes(slot, place)); }
-  Codes codes(int slot, Place place);
+  ConvertedInput converted(int slot, Place place);
   void reserve_local(int64_t padded_tokens);
 
   int64_t features(int slot) const { return program_.slots[static_cast<std::size_t>(slot)].features; }

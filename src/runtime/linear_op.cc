@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "base/error.h"
@@ -32,8 +33,26 @@ void check_shape(const Tensor& tensor, const Shape& wanted, const std::string& n
   }
 }
 
-std::shared_ptr<const InputQuantizer> make_input_quantizer(const Linear& linear) {
-  auto input = std::make_shared<InputQuantizer>();
+// Share of blocks of 4 consecutive outputs x 1 input that are zero. w: [out, in]
+template <typename Weight>
+double count_zero_blocks(const Weight* w, int64_t out, int64_t in) {
+  if (out * in == 0) return 0;
+  std::vector<char> any(static_cast<std::size_t>(in));
+  int64_t zeros = 0, blocks = 0;
+  for (int64_t group = 0; group < out; group += 4) {
+    std::fill(any.begin(), any.end(), 0);
+    for (int64_t o = group; o < std::min(out, group + 4); ++o) {
+      for (int64_t i = 0; i < in; ++i) any[static_cast<std::size_t>(i)] |= w[o * in + i] != 0;
+    }
+    zeros += std::count(any.begin(), any.end(), 0);
+    blocks += in;
+  }
+  return static_cast<double>(zeros) / static_cast<double>(blocks);
+}
+
+std::shared_ptr<const InputConverter> make_input_converter(const Linear& linear, InputFormat format) {
+  auto input = std::make_shared<InputConverter>();
+  input->format = format;
   input->scheme = linear.activations;
   if (linear.activations.kind == ActivationScheme::Kind::kStatic) {
     input->scale = linear.input_scale;
@@ -49,14 +68,34 @@ std::shared_ptr<const InputQuantizer> make_input_quantizer(const Linear& linear)
 
 }  // namespace
 
-bool InputQuantizer::operator==(const InputQuantizer& other) const {
-  return scheme == other.scheme && scale == other.scale && zero == other.zero &&
+const char* name_of(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kI8 ? "int8" : arithmetic == Arithmetic::kBf16 ? "bf16" : "fp32";
+}
+
+Arithmetic PackedMatrix::arithmetic() const {
+  if (i8 != nullptr || sparse_i8 != nullptr) return Arithmetic::kI8;
+  return bf16 != nullptr ? Arithmetic::kBf16 : Arithmetic::kF32;
+}
+
+InputFormat PackedMatrix::input_format() const {
+  if (i8 != nullptr) return InputFormat::kQuads;
+  if (sparse_i8 != nullptr) return InputFormat::kRows;
+  return bf16 != nullptr ? InputFormat::kPairs : InputFormat::kFloat;
+}
+
+bool InputConverter::operator==(const InputConverter& other) const {
+  return format == other.format && scheme == other.scheme && scale == other.scale && zero == other.zero &&
          std::equal(multiplier.begin(), multiplier.end(), other.multiplier.begin(), other.multiplier.end());
 }
 
-void InputQuantizer::run(const quantize::Kernel& kernel, quantize::Args args) const {
+void InputConverter::run(const quantize::Kernel& kernel, quantize::Args args) const {
+  if (format == InputFormat::kPairs) {
+    gemm_bf16::select().convert(args.x, args.features, args.width, reinterpret_cast<uint16_t*>(args.codes));
+    return;
+  }
   const int32_t levels = 1 << scheme.bits;
   args.multiplier = multiplier.data();
+  args.rows = format == InputFormat::kRows;
   if (scheme.kind == ActivationScheme::Kind::kStatic) {
     args.fixed_scale = scale;
     args.fixed_inverse = inverse;
@@ -75,6 +114,19 @@ void InputQuantizer::run(const quantize::Kernel& kernel, quantize::Args args) co
 
 void PackedLinear::run(const float* x, const float* residual, float* y, int64_t n_begin, int64_t n_end,
                        int width) const {
+  if (matrix->sparse_f32 != nullptr) {
+    matrix->sparse_f32->run({.x = x,
+                             .w = matrix->weight.data(),
+                             .bias = bias.data(),
+                             .residual = residual,
+                             .y = y,
+                             .k = in,
+                             .n = out,
+                             .n_begin = n_begin,
+                             .n_end = n_end,
+                             .width = width});
+    return;
+  }
   matrix->f32->run({.x = x,
                     .w = matrix->weight.data(),
                     .bias = bias.data(),
@@ -86,21 +138,48 @@ void PackedLinear::run(const float* x, const float* residual, float* y, int64_t 
                     .width = width});
 }
 
-void PackedLinear::run(const uint8_t* codes, const float* scale, const int32_t* zero_point,
-                       const float* residual, float* y, int64_t n_begin, int64_t n_end, int width) const {
-  matrix->i8->run({.x = codes,
-                   .scale_x = scale,
-                   .zero_point = zero_point,
-                   .w = matrix->weight.data(),
-                   .scale_w = matrix->scale.data(),
-                   .row_sum = matrix->row_sum.data(),
-                   .bias = bias.data(),
-                   .residual = residual,
-                   .y = y,
-                   .k = in,
-                   .n_begin = n_begin,
-                   .n_end = n_end,
-                   .width = width});
+void PackedLinear::run(const ConvertedInput& x, const float* residual, float* y, int64_t n_begin,
+                       int64_t n_end, int width) const {
+  if (matrix->bf16 != nullptr) {
+    matrix->bf16->run({.x = static_cast<const uint16_t*>(x.data),
+                       .w = matrix->weight.data(),
+                       .bias = bias.data(),
+                       .residual = residual,
+                       .y = y,
+                       .k = in,
+                       .n_begin = n_begin,
+                       .n_end = n_end,
+                       .width = width});
+  } else if (matrix->sparse_i8 != nullptr) {
+    matrix->sparse_i8->run({.x = static_cast<const uint8_t*>(x.data),
+                            .scale_x = x.scale,
+                            .zero_point = x.zero_point,
+                            .w = matrix->weight.data(),
+                            .scale_w = matrix->scale.data(),
+                            .row_sum = matrix->row_sum.data(),
+                            .bias = bias.data(),
+                            .residual = residual,
+                            .y = y,
+                            .k = in,
+                            .n = out,
+                            .n_begin = n_begin,
+                            .n_end = n_end,
+                            .width = width});
+  } else {
+    matrix->i8->run({.x = static_cast<const uint8_t*>(x.data),
+                     .scale_x = x.scale,
+                     .zero_point = x.zero_point,
+                     .w = matrix->weight.data(),
+                     .scale_w = matrix->scale.data(),
+                     .row_sum = matrix->row_sum.data(),
+                     .bias = bias.data(),
+                     .residual = residual,
+                     .y = y,
+                     .k = in,
+                     .n_begin = n_begin,
+                     .n_end = n_end,
+                     .width = width});
+  }
 }
 
 std::shared_ptr<const PackedMatrix> LinearPacker::find(const Tensor& weight, const Tensor* scale,
@@ -118,11 +197,33 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_f32(const Tensor& weight,
                                                            const std::vector<float>& values, int64_t out,
                                                            int64_t in) {
   auto matrix = std::make_shared<PackedMatrix>();
-  matrix->f32 = &gemm_f32::select();
-  matrix->weight = AlignedBuffer<std::byte>(matrix->f32->packed_bytes(out, in));
-  matrix->f32->pack(values.data(), out, in, matrix->weight.data());
+  matrix->zero_blocks = count_zero_blocks(values.data(), out, in);
+  if (const auto& sparse = spmm_f32::select(); matrix->zero_blocks >= sparse.worthwhile) {
+    matrix->sparse_f32 = &sparse;
+    matrix->weight = AlignedBuffer<std::byte>(sparse.packed_bytes(values.data(), out, in));
+    sparse.pack(values.data(), out, in, matrix->weight.data());
+  } else {
+    matrix->f32 = &gemm_f32::select();
+    matrix->weight = AlignedBuffer<std::byte>(matrix->f32->packed_bytes(out, in));
+    matrix->f32->pack(values.data(), out, in, matrix->weight.data());
+  }
   packed_bytes_ += matrix->bytes();
   packed_.push_back({weight.bytes.data(), nullptr, false, weight.owner, matrix});
+  return matrix;
+}
+
+std::shared_ptr<const PackedMatrix> LinearPacker::pack_bf16(const Linear& linear) {
+  const auto [out, in] = std::pair(linear.spec.out, linear.spec.in);
+  check_shape(linear.weight, {out, in}, linear.spec.name + ".weight");
+  auto matrix = std::make_shared<PackedMatrix>();
+  std::vector<uint16_t> values(static_cast<std::size_t>(out * in));
+  std::memcpy(values.data(), linear.weight.bytes.data(),
+              values.size() * sizeof(uint16_t));  // may be unaligned
+  matrix->bf16 = &gemm_bf16::select();
+  matrix->weight = AlignedBuffer<std::byte>(matrix->bf16->packed_bytes(out, in));
+  matrix->bf16->pack(values.data(), out, in, matrix->weight.data());
+  packed_bytes_ += matrix->bytes();
+  packed_.push_back({linear.weight.bytes.data(), nullptr, false, linear.weight.owner, matrix});
   return matrix;
 }
 
@@ -139,7 +240,6 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
          kMaxIntegerInputs);
   }
   auto matrix = std::make_shared<PackedMatrix>();
-  matrix->i8 = &gemm_i8::select();
   const auto* codes = reinterpret_cast<const int8_t*>(linear.weight.bytes.data());
   matrix->row_sum = AlignedBuffer<int32_t>(static_cast<std::size_t>(round_up_16(out)));
   for (int64_t n = 0; n < out; ++n) {
@@ -149,8 +249,16 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
     }
     matrix->row_sum[static_cast<std::size_t>(n)] = sum;
   }
-  matrix->weight = AlignedBuffer<std::byte>(matrix->i8->packed_bytes(out, in));
-  matrix->i8->pack(codes, out, in, matrix->weight.data());
+  matrix->zero_blocks = count_zero_blocks(codes, out, in);
+  if (const auto& sparse = spmm_i8::select(); matrix->zero_blocks >= sparse.worthwhile) {
+    matrix->sparse_i8 = &sparse;
+    matrix->weight = AlignedBuffer<std::byte>(sparse.packed_bytes(codes, out, in));
+    sparse.pack(codes, out, in, matrix->weight.data());
+  } else {
+    matrix->i8 = &gemm_i8::select();
+    matrix->weight = AlignedBuffer<std::byte>(matrix->i8->packed_bytes(out, in));
+    matrix->i8->pack(codes, out, in, matrix->weight.data());
+  }
   matrix->scale = padded_floats(linear.scale, name + ".weight_scale");
   packed_bytes_ += matrix->bytes();
   packed_.push_back(
@@ -194,7 +302,14 @@ std::vector<PackedLinear> LinearPacker::pack(const Linear& linear) {
     if (linear.kind == LinearKind::kQuantized && linear.activations.kind != ActivationScheme::Kind::kNone) {
       product.matrix = find(linear.weight, &linear.scale, true);
       if (!product.matrix) product.matrix = pack_i8(linear);
-      product.input = make_input_quantizer(linear);
+      product.input = make_input_converter(linear, product.matrix->input_format());
+    } else if (linear.kind == LinearKind::kDense && linear.weight.type == DType::kBF16 &&
+               gemm_bf16::select().isa != Isa::kRef) {
+      product.matrix = find(linear.weight, nullptr, false);
+      if (!product.matrix) product.matrix = pack_bf16(linear);
+      auto pairs = std::make_shared<InputConverter>();
+      pairs->format = InputFormat::kPairs;
+      product.input = pairs;
     } else {
       note_expansion(linear);
       product.matrix = find(linear.weight, nullptr, false);

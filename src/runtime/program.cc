@@ -18,13 +18,13 @@ SlotUse slots_of(const Step& step) {
     if (slot >= 0) use.reads.push_back(slot);
   };
   const auto read_product = [&read](const Product& product) {
-    read(product.codes >= 0 ? product.codes : product.x);
+    read(product.converted >= 0 ? product.converted : product.x);
     read(product.residual);
     read(product.multiply);
   };
-  if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
-    read(quantize->x);
-    use.writes.push_back(quantize->codes);
+  if (const auto* convert = std::get_if<ConvertStep>(&step)) {
+    read(convert->x);
+    use.writes.push_back(convert->converted);
   } else if (const auto* products = std::get_if<ProductStep>(&step)) {
     for (const Product& product : products->products) {
       read_product(product);
@@ -151,8 +151,11 @@ void assign_buffers(Program& program) {
   }
 }
 
-int ProgramBuilder::add_slot(int64_t features, bool codes) {
-  program_.slots.push_back({features, codes, -1});
+int ProgramBuilder::add_slot(int64_t features, InputFormat format) {
+  Slot slot;
+  slot.features = features;
+  slot.format = format;
+  program_.slots.push_back(slot);
   return static_cast<int>(program_.slots.size()) - 1;
 }
 
@@ -160,14 +163,14 @@ int ProgramBuilder::add_input(int64_t features) {
   return program_.input = add_slot(features);
 }
 
-int ProgramBuilder::find_codes(int x, const std::shared_ptr<const InputQuantizer>& quantizer) {
-  for (const Codes& known : codes_) {
-    if (known.x == x && *known.quantizer == *quantizer) return known.codes;
+int ProgramBuilder::find_converted(int x, const std::shared_ptr<const InputConverter>& converter) {
+  for (const Converted& known : converted_) {
+    if (known.x == x && *known.converter == *converter) return known.slot;
   }
-  const int codes = add_slot(features(x), true);
-  program_.steps.push_back(QuantizeStep{x, codes, quantizer});
-  codes_.push_back({x, codes, quantizer});
-  return codes;
+  const int slot = add_slot(features(x), converter->format);
+  program_.steps.push_back(ConvertStep{x, slot, converter});
+  converted_.push_back({x, slot, converter});
+  return slot;
 }
 
 void ProgramBuilder::add_tap(const std::string& site, int x, int layer) {
@@ -203,7 +206,7 @@ std::vector<int> ProgramBuilder::add_products(std::vector<ProductRequest> reques
       const bool last = i + 1 == packed.size();
       Product product;
       product.x = x;
-      if (packed[i].integer()) product.codes = find_codes(x, packed[i].input);
+      if (packed[i].input != nullptr) product.converted = find_converted(x, packed[i].input);
       product.linear = static_cast<int>(program_.linears.size());
       const int64_t out = packed[i].out;
       program_.linears.push_back(std::move(packed[i]));
@@ -261,7 +264,7 @@ bool ProgramBuilder::made_by_integers(std::initializer_list<int> slots) const {
       const auto* products = std::get_if<ProductStep>(&step);
       if (products == nullptr) continue;
       for (const Product& product : products->products) {
-        if (product.y == slot) return product.codes >= 0;
+        if (product.y == slot) return program_.linears[static_cast<std::size_t>(product.linear)].integer();
       }
     }
     return false;

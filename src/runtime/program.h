@@ -25,21 +25,30 @@ namespace penjing {
 
 struct Slot {
   int64_t features = 0;
-  bool codes = false;  // uint8 codes [K4], then a scale and a zero point for each token
+  InputFormat format = InputFormat::kFloat;
   int buffer = -1;
   bool local = false;
-  int64_t bytes_per_token() const { return codes ? (features + 3) / 4 * 4 + 8 : features * 4; }
+
+  // Of codes or pairs alone; codes are followed by a scale and a zero point for each token.
+  int64_t data_bytes_per_token() const {
+    if (format == InputFormat::kFloat) return features * 4;
+    return format == InputFormat::kPairs ? (features + 1) / 2 * 4 : (features + 3) / 4 * 4;
+  }
+  int64_t bytes_per_token() const {
+    const bool codes = format == InputFormat::kQuads || format == InputFormat::kRows;
+    return data_bytes_per_token() + (codes ? 8 : 0);
+  }
 };
 
-struct QuantizeStep {
-  int x = 0, codes = 0;
-  std::shared_ptr<const InputQuantizer> quantizer;
+struct ConvertStep {
+  int x = 0, converted = 0;
+  std::shared_ptr<const InputConverter> converter;
 };
 
-// y = act(x W^T + b) [* multiply] [+ residual]: the product reads `codes` when its weights are integers.
+// y = act(x W^T + b) [* multiply] [+ residual]: the product reads `converted` where it is not -1.
 struct Product {
   int linear = 0;
-  int x = 0, codes = -1, y = 0;
+  int x = 0, converted = -1, y = 0;
   int residual = -1, multiply = -1;
   Activation activation = Activation::kNone;
 };
@@ -66,7 +75,7 @@ struct TapStep {
   bool is_product = false;
   Product product;
 };
-using Step = std::variant<QuantizeStep, ProductStep, AttentionStep, NormStep, NormalizeStep, TapStep>;
+using Step = std::variant<ConvertStep, ProductStep, AttentionStep, NormStep, NormalizeStep, TapStep>;
 
 struct Site {
   std::string name;  // "encoder.layer.0.attention.self.query.in"
@@ -135,19 +144,19 @@ class ProgramBuilder {
   Program finish(int output);
 
  private:
-  int add_slot(int64_t features, bool codes = false);
+  int add_slot(int64_t features, InputFormat format = InputFormat::kFloat);
   bool made_by_integers(std::initializer_list<int> slots) const;
-  int find_codes(int x, const std::shared_ptr<const InputQuantizer>&
-                            quantizer);  // quantizes a slot once, however many products read it
+  // Converts a slot once, however many products read it.
+  int find_converted(int x, const std::shared_ptr<const InputConverter>& converter);
 
   const Model& model_;
   LinearPacker& packer_;
   Program program_;
-  struct Codes {
-    int x, codes;
-    std::shared_ptr<const InputQuantizer> quantizer;
+  struct Converted {
+    int x, slot;
+    std::shared_ptr<const InputConverter> converter;
   };
-  std::vector<Codes> codes_;
+  std::vector<Converted> converted_;
 };
 
 }  // namespace penjing

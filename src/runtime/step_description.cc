@@ -38,10 +38,10 @@ class Describer {
     const Step& step = program_.steps[static_cast<std::size_t>(event_.step)];
     if (const auto* products = std::get_if<ProductStep>(&step)) {
       describe_products(*products);
-    } else if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
-      result_.kind = "quantize";
-      name_after_reader(quantize->codes);
-      result_.activation_bytes = slot_bytes(quantize->x) + slot_bytes(quantize->codes);
+    } else if (const auto* convert = std::get_if<ConvertStep>(&step)) {
+      result_.kind = slot(convert->converted).format == InputFormat::kPairs ? "round" : "quantize";
+      name_after_reader(convert->converted);
+      result_.activation_bytes = slot_bytes(convert->x) + slot_bytes(convert->converted);
     } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
       describe_attention(*attention);
     } else if (const auto* norm = std::get_if<NormStep>(&step)) {
@@ -118,11 +118,12 @@ class Describer {
     std::vector<int> inputs;  // a slot that several products read is counted once
     for (const Product& product : step.products) {
       const PackedLinear& linear = program_.linears[static_cast<std::size_t>(product.linear)];
-      result_.integer = linear.integer();
+      result_.arithmetic = linear.matrix->arithmetic();
+      result_.sparse = result_.sparse || linear.matrix->sparse();
       result_.operations += 2 * linear.in * linear.out * event_.num_tokens;
       result_.weight_bytes +=
           static_cast<int64_t>(linear.matrix->bytes() + linear.bias.size() * sizeof(float));
-      const int input = product.codes >= 0 ? product.codes : product.x;
+      const int input = product.converted >= 0 ? product.converted : product.x;
       if (std::find(inputs.begin(), inputs.end(), input) == inputs.end()) inputs.push_back(input);
       result_.activation_bytes += slot_bytes(product.y);
       for (const int other : {product.residual, product.multiply}) {
@@ -136,7 +137,7 @@ class Describer {
   // sequence, or `window` to each side.
   void describe_attention(const AttentionStep& step) {
     result_.kind = "attention";
-    result_.integer = step.integer;
+    result_.arithmetic = step.integer ? Arithmetic::kI8 : Arithmetic::kF32;
     name_after_reader(step.y);
     result_.operation = "scores, softmax, context";
     int64_t pairs = 0;

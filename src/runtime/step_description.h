@@ -13,7 +13,8 @@ struct StepDescription {
       kind;  // "product", "attention", "norm", "quantize", "normalize", "embedding", "pooling", "rows"
   std::string operation;  // module name without its layer: "attention.self.query + key + value"
   int layer = -1;         // -1 outside the layers
-  bool integer = false;   // the operations are those of integer products
+  Arithmetic arithmetic = Arithmetic::kF32;  // of the operations
+  bool sparse = false;  // some products skip zero blocks, which still count as operations
   // 2 a multiply-add; LayerNorm, softmax, activations and conversions count none, as in model/cost.h.
   int64_t operations = 0;
   int64_t weight_bytes = 0;      // packed weights and bias, each read once

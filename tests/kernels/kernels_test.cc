@@ -1,8 +1,6 @@
 // Every kernel on every instruction set of this machine equals the plain reference bit for bit, on ragged
 // sizes, in memory that ends at a page the process may not touch.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cmath>
@@ -21,50 +19,26 @@
 #include "kernels/pointwise/pointwise.h"
 #include "kernels/quantize/quantize.h"
 #include "numerics/quantizer.h"
+#include "tests/kernels/guarded.h"
 
 namespace penjing {
 namespace {
 
-// An array whose end touches an inaccessible page: an over-read or over-write ends the test.
-template <typename T>
-class Guarded {
- public:
-  explicit Guarded(std::size_t size) : size_(size) {
-    const auto page = static_cast<std::size_t>(::getpagesize());
-    const std::size_t body = (size * sizeof(T) + page - 1) / page * page;
-    total_ = body + page;
-    base_ = static_cast<char*>(
-        ::mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    ::mprotect(base_ + body, page, PROT_NONE);
-    data_ = reinterpret_cast<T*>(base_ + body - size * sizeof(T));
-  }
-  ~Guarded() { ::munmap(base_, total_); }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-  T* data() { return data_; }
-  T& operator[](std::size_t i) { return data_[i]; }
-  std::size_t size() const { return size_; }
-  std::vector<T> copy() const { return {data_, data_ + size_}; }
-
- private:
-  char* base_ = nullptr;
-  T* data_ = nullptr;
-  std::size_t size_ = 0, total_ = 0;
-};
+using testing::Guarded;
 
 void fill(Guarded<float>& values, Rng& rng, float scale = 1) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = rng.normal() * scale;
 }
 
 // Any NaN equals any NaN: payloads are not part of the promise.
-testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+::testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(a[i]) && std::isnan(b[i])) continue;
     if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
-      return testing::AssertionFailure() << "element " << i << ": " << a[i] << " against " << b[i];
+      return ::testing::AssertionFailure() << "element " << i << ": " << a[i] << " against " << b[i];
     }
   }
-  return testing::AssertionSuccess();
+  return ::testing::AssertionSuccess();
 }
 
 template <typename Kernel>
@@ -330,6 +304,7 @@ TEST(Quantize, EqualsTheOneQuantizer) {
         void (*quantize::Kernel::*function)(const quantize::Args&);
         bool multiplied;
         int32_t largest;
+        bool rows = false;
       };
       for (const Case& c : {Case{&quantize::Kernel::affine, false, 255},
                             {&quantize::Kernel::affine, true, 255},
@@ -337,6 +312,8 @@ TEST(Quantize, EqualsTheOneQuantizer) {
                             {&quantize::Kernel::symmetric, false, 127},
                             {&quantize::Kernel::symmetric, true, 63},
                             {&quantize::Kernel::fixed, false, 255},
+                            {&quantize::Kernel::affine, false, 255, true},
+                            {&quantize::Kernel::symmetric, true, 127, true},
                             {&quantize::Kernel::fixed, true, 127}}) {
         const auto run = [&](const quantize::Kernel& kernel) {
           std::memset(codes.data(), 0x55, codes.size());
@@ -347,6 +324,7 @@ TEST(Quantize, EqualsTheOneQuantizer) {
                               .zero_point = zero.data(),
                               .features = features,
                               .width = width,
+                              .rows = c.rows,
                               .largest = c.largest};
           const QuantParams params = affine_params(-3, 5, {0, c.largest});
           args.fixed_scale = params.scale;
@@ -367,7 +345,7 @@ TEST(Quantize, EqualsTheOneQuantizer) {
             ASSERT_EQ(zero[t], wanted_zero[static_cast<std::size_t>(t)])
                 << name_of(kernel->isa) << " lane " << t;
             for (int64_t f = 0; f < k4; ++f) {
-              const int64_t at = (f / 4 * width + t) * 4 + f % 4;
+              const int64_t at = c.rows ? f * width + t : (f / 4 * width + t) * 4 + f % 4;
               ASSERT_EQ(codes[at], wanted_codes[static_cast<std::size_t>(at)])
                   << name_of(kernel->isa) << " lane " << t << " feature " << f << " of " << features;
             }

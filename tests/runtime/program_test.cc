@@ -57,8 +57,8 @@ TEST(Program, AnInputIsQuantizedOnce) {
     (block.kind() == BlockKind::kAttention ? num_attention : num_feed_forward) += 1;
   }
   for (const Step& step : program.steps) {
-    if (const auto* quantize = std::get_if<QuantizeStep>(&step)) {
-      EXPECT_TRUE(quantized.insert(quantize->x).second);
+    if (const auto* convert = std::get_if<ConvertStep>(&step)) {
+      EXPECT_TRUE(quantized.insert(convert->x).second);
     }
   }
   EXPECT_EQ(static_cast<int>(quantized.size()), 2 * (num_attention + num_feed_forward));

@@ -58,6 +58,9 @@ void expect_equal_bits(std::span<const float> got, std::span<const float> want, 
 // any batch, on any instruction set, at any thread count.
 class RowsAreBitEqual : public ::testing::TestWithParam<int> {
  protected:
+  // Its products may differ between instruction sets; in a batch and at a thread count they may not.
+  static constexpr int kBf16 = 10;
+
   static Model make(int index) {
     switch (index) {
       case 0:
@@ -73,6 +76,28 @@ class RowsAreBitEqual : public ::testing::TestWithParam<int> {
       case 5: {
         Model model = testing::quantize_tiny(testing::make_mixed(16), false);
         testing::set_input_scheme(model, {ActivationScheme::Kind::kPerToken, false, 7}, true);
+        return model;
+      }
+      case 7: {
+        Model model = testing::quantize_tiny(testing::make_mixed(18), false);
+        for (Block& block : model.description.blocks) {
+          if (auto* attention = std::get_if<AttentionSpec>(&block.part)) attention->integer = true;
+        }
+        return model;
+      }
+      case 8: {
+        Model model = testing::make_mixed(19);
+        testing::zero_blocks(model, 0.7);
+        return model;
+      }
+      case 9: {
+        Model model = testing::quantize_tiny(testing::make_mixed(20), false);
+        testing::zero_blocks(model, 0.7);
+        return model;
+      }
+      case kBf16: {
+        Model model = testing::make_mixed(21);
+        testing::round_to_bf16(model);
         return model;
       }
       default: {
@@ -98,7 +123,7 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
       has_heads ? std::vector{OutputKind::kHidden, OutputKind::kEmbedding} : std::vector{OutputKind::kHidden};
   for (const OutputKind kind : kinds) {
     const Isa best = usable_isas().back();
-    force_isa_limit(Isa::kRef);
+    force_isa_limit(GetParam() == kBf16 ? best : Isa::kRef);
     std::vector<Prediction> alone;
     {
       const auto session = new_session(model);
@@ -111,6 +136,7 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
     int64_t batches = 0;
     std::string ran;
     for (const Isa isa : usable_isas()) {
+      if (GetParam() == kBf16 && isa != best) continue;
       force_isa_limit(isa);
       ran += std::string(" ") + name_of(isa);
       for (const int threads : {1, 2, 3, 4, 7}) {
@@ -139,11 +165,13 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
 }
 
 std::string name_model(const ::testing::TestParamInfo<int>& info) {
-  const char* const names[] = {"Fp32Bert",          "Fp32Mixed",        "Int8Bert",        "Int8Mixed",
-                               "Int8SymmetricBert", "Uint7SmoothMixed", "StaticSmoothBert"};
+  const char* const names[] = {"Fp32Bert",         "Fp32Mixed",          "Int8Bert",
+                               "Int8Mixed",        "Int8SymmetricBert",  "Uint7SmoothMixed",
+                               "StaticSmoothBert", "Int8AttentionMixed", "SparseFp32Mixed",
+                               "SparseInt8Mixed",  "Bf16Mixed"};
   return names[info.param];
 }
-INSTANTIATE_TEST_SUITE_P(Models, RowsAreBitEqual, ::testing::Range(0, 7), name_model);
+INSTANTIATE_TEST_SUITE_P(Models, RowsAreBitEqual, ::testing::Range(0, 11), name_model);
 
 TEST(Session, SplittingABatchIsInvisible) {
   const Model model = testing::make_bert_like(2);

@@ -148,7 +148,7 @@ TEST(StepDescription, NamesModulesWithoutTheirLayer) {
   for (const auto& seen : recorder.seen) {
     names.insert(seen.what.kind + " " + seen.what.operation);
     if (seen.what.kind == "product") {
-      EXPECT_TRUE(seen.what.integer);
+      EXPECT_EQ(seen.what.arithmetic, Arithmetic::kI8);
       EXPECT_GT(seen.what.weight_bytes, 0);
     }
     EXPECT_EQ(seen.what.operation.find(".layer."), std::string::npos) << seen.what.operation;

@@ -35,6 +35,12 @@ Model quantize_tiny(const Model& model, bool symmetric);
 // when static, and with `smooth` a vector that the input is divided by.
 void set_input_scheme(Model& model, const ActivationScheme& scheme, bool smooth);
 
+// Zeroes a share of the blocks of four outputs and one input of every matrix (FP32 or INT8).
+void zero_blocks(Model& model, double share);
+
+// All float tensors in bf16.
+void round_to_bf16(Model& model);
+
 // Sequences of 1 to max_length tokens, most of them short.
 std::vector<int32_t> random_ids(Rng& rng, int64_t length, int64_t vocab_size);
 RaggedBatch random_batch(Rng& rng, int64_t num_sequences, int64_t max_length, int64_t vocab_size);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "model/linear.h"
+#include "numerics/float16.h"
 #include "numerics/quantizer.h"
 
 namespace penjing::testing {
@@ -265,6 +267,43 @@ Model quantize_tiny(const Model& model, bool symmetric) {
   config.set("config_groups", groups);
   quantized.config.set("quantization_config", config);
   return quantized;
+}
+
+void zero_blocks(Model& model, double share) {
+  Rng rng(78);
+  TensorMap changed;
+  for (const auto& [name, tensor] : model.tensors) {
+    if (!name.ends_with(".weight") || tensor.shape.size() != 2 ||
+        name.find("embeddings.") != std::string::npos)
+      continue;
+    std::vector<std::byte> bytes(tensor.bytes.begin(), tensor.bytes.end());
+    const auto rows = tensor.shape[0], columns = tensor.shape[1];
+    const auto size = static_cast<int64_t>(bytes.size()) / (rows * columns);
+    for (int64_t group = 0; group < rows; group += 4) {
+      for (int64_t i = 0; i < columns; ++i) {
+        if (rng.uniform() >= share) continue;
+        for (int64_t o = group; o < std::min(rows, group + 4); ++o) {
+          std::fill_n(bytes.begin() + (o * columns + i) * size, size, std::byte{0});
+        }
+      }
+    }
+    changed.set(name, Tensor::from_bytes(tensor.type, tensor.shape, std::move(bytes)));
+  }
+  for (const auto& [name, tensor] : changed) model.tensors.set(name, tensor);
+}
+
+void round_to_bf16(Model& model) {
+  TensorMap changed;
+  for (const auto& [name, tensor] : model.tensors) {
+    const std::vector<float> values = read_floats(tensor, name);
+    std::vector<std::byte> bytes(2 * values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const uint16_t rounded = float_to_bfloat16(values[i]);
+      std::memcpy(bytes.data() + 2 * i, &rounded, 2);
+    }
+    changed.set(name, Tensor::from_bytes(DType::kBF16, tensor.shape, std::move(bytes)));
+  }
+  model.tensors = changed;
 }
 
 void set_input_scheme(Model& model, const ActivationScheme& scheme, bool smooth) {

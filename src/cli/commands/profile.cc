@@ -85,8 +85,8 @@ class Profile {
       break;
     }
     if (!options.no_roofline) {
-      roofs_ = {measure_peak(*pool_, PeakKind::kFloat), measure_peak(*pool_, PeakKind::kInteger),
-                measure_bandwidth(*pool_)};
+      roofs_ = {measure_peak(*pool_, PeakKind::kFloat), measure_peak(*pool_, PeakKind::kBfloat),
+                measure_peak(*pool_, PeakKind::kInteger), measure_bandwidth(*pool_)};
     }
     run();
     rows_ = median_rows(recorder_, roofs_);
@@ -133,7 +133,8 @@ class Profile {
         Json json = event(step.operation, step.kind, piece);
         json.set("args", Json::object({{"layer", step.layer},
                                        {"operations", step.operations},
-                                       {"integer", step.integer},
+                                       {"arithmetic", name_of(step.arithmetic)},
+                                       {"sparse", step.sparse},
                                        {"weight_bytes", step.weight_bytes},
                                        {"activation_bytes", step.activation_bytes}}));
         events.push_back(json);
@@ -219,6 +220,7 @@ class Profile {
                               {"steps", steps}});
     if (!options.no_roofline) {
       json.set("machine", Json::object({{"peak_fp32_gflops", roofs_.f32 * 1e-9},
+                                        {"peak_bf16_gflops", roofs_.bf16 * 1e-9},
                                         {"peak_int8_gops", roofs_.i8 * 1e-9},
                                         {"bandwidth_gb_per_s", roofs_.bandwidth * 1e-9}}));
     }
@@ -255,9 +257,10 @@ class Profile {
         fmt::format("{}, {} ({} tokens), {}, {} threads, {}\n", options.model, shape_.name, shape_.tokens(),
                     to_string(kind_), pool_->num_threads(), name_of(isa_limit()));
     if (!options.no_roofline) {
-      text +=
-          fmt::format("in this run the machine reaches {:.0f} GFLOP/s fp32, {:.0f} GOP/s int8, {:.1f} GB/s\n",
-                      roofs_.f32 * 1e-9, roofs_.i8 * 1e-9, roofs_.bandwidth * 1e-9);
+      text += fmt::format(
+          "in this run the machine reaches {:.0f} GFLOP/s fp32, {}{:.0f} GOP/s int8, {:.1f} GB/s\n",
+          roofs_.f32 * 1e-9, roofs_.bf16 > 0 ? fmt::format("{:.0f} bf16, ", roofs_.bf16 * 1e-9) : "",
+          roofs_.i8 * 1e-9, roofs_.bandwidth * 1e-9);
     }
     TextTable operations = new_table("operation", options.steps ? "layer" : "steps");
     for (const StepRow& row : options.steps ? rows_ : sum_by_operation(rows_)) {

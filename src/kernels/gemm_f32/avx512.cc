@@ -5,8 +5,8 @@
 namespace penjing::gemm_f32::avx512 {
 
 namespace {
-// 8 outputs x 2 vectors = 16 of 32 registers hold sums; the weights are broadcast from memory by the FMA. With three
-// vectors the epilogue of a tile overlaps the next one's sums less: 2 % slower.
+// 8 outputs x 2 vectors = 16 of 32 registers hold sums; the weights are broadcast from memory by the FMA.
+// With three vectors the epilogue of a tile overlaps the next one's sums less: 2 % slower.
 void run(const Args& args) {
   multiply<8, 2>(args);
 }

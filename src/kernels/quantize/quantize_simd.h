@@ -26,6 +26,11 @@ PENJING_INLINE void write_codes(const Args& args, int strip, V::Float inverse, V
     const V::Float code = V::add(V::round_even(V::mul(x, inverse)), zero);
     return V::to_int(V::add(V::min(V::max(code, lo), hi), offset));
   };
+  if (args.rows) {
+    for (int64_t f = 0; f < args.features; ++f)
+      V::store_bytes(args.codes + f * args.width + strip, code_of(f));
+    return;
+  }
   auto* out = reinterpret_cast<int32_t*>(args.codes) + strip;
   int64_t f = 0;
   for (; f + 4 <= args.features; f += 4, out += args.width) {

@@ -16,7 +16,7 @@ float input(const Args& args, int64_t f, int t) {
 }
 
 uint8_t& code_at(const Args& args, int64_t f, int t) {
-  return args.codes[(f / 4 * args.width + t) * 4 + f % 4];
+  return args.codes[args.rows ? f * args.width + t : (f / 4 * args.width + t) * 4 + f % 4];
 }
 
 void write_codes(const Args& args, int t, const QuantParams& params, IntegerRange range, int32_t shift,
@@ -27,7 +27,7 @@ void write_codes(const Args& args, int t, const QuantParams& params, IntegerRang
     const int32_t code = finite ? quantize_value(input(args, f, t), params, range) : range.min;
     code_at(args, f, t) = static_cast<uint8_t>(code + shift);
   }
-  for (int64_t f = args.features; f % 4 != 0; ++f) code_at(args, f, t) = 0;
+  for (int64_t f = args.features; !args.rows && f % 4 != 0; ++f) code_at(args, f, t) = 0;
 }
 
 void affine(const Args& args) {

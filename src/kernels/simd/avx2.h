@@ -62,6 +62,11 @@ struct Vector {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   PENJING_INLINE Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
+  // Low byte of each lane (values in [0, 255]).
+  PENJING_INLINE void store_bytes(uint8_t* p, Int v) {
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+  }
   // table[index mod 16], lane by lane: vpermps reads the low three bits, the fourth chooses the half.
   PENJING_INLINE Float look_up_16(const float* table, Int index) {
     const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);

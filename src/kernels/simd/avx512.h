@@ -61,6 +61,10 @@ struct Vector {
   PENJING_INLINE Int load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
   // All lanes by mask: GCC 12 takes the plain form for a read of something uninitialized.
   PENJING_INLINE Float to_float(Int a) { return _mm512_maskz_cvtepi32_ps(0xffff, a); }
+  // Low byte of each lane (values in [0, 255]).
+  PENJING_INLINE void store_bytes(uint8_t* p, Int v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+  }
   // table[index mod 16], lane by lane.
   PENJING_INLINE Float look_up_16(const float* table, Int index) {
     return _mm512_permutexvar_ps(index, _mm512_loadu_ps(table));

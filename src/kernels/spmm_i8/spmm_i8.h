@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu.h"
+
+namespace penjing::spmm_i8 {
+
+// The product of kernels/gemm_i8, with the same integers and the same epilogue, for a matrix with zeros in
+// 4x1 blocks (4 consecutive outputs, the first a multiple of 4, x 1 input): blocks that are all zero are
+// neither stored nor multiplied. Bit-equal to the dense product.
+//
+// x: one panel of codes by rows, [K][width] u8 (kernels/quantize), because the inputs of a quad of blocks are
+// not neighbours. y, residual: panels [N][width] float; outputs [n_begin, n_end), n_begin a multiple of
+// kOutputs.
+struct Args {
+  const uint8_t* x;
+  const float* scale_x;       // [width]
+  const int32_t* zero_point;  // [width]
+  const void* w;              // packed by the same kernel's pack()
+  const float* scale_w;       // [N]
+  const int32_t* row_sum;     // [N]
+  const float* bias;          // [N] or null
+  const float* residual;      // or null
+  float* y;
+  int64_t k, n, n_begin, n_end;
+  int width;
+};
+
+inline constexpr int kOutputs = 4;
+
+struct Kernel {
+  Isa isa;
+  // From this share of zero blocks on faster than the dense product of the same instruction set: measured by
+  // bench/product_bench, on one machine (bench/RESULTS.md).
+  double worthwhile;
+  std::size_t (*packed_bytes)(const int8_t* w, int64_t n, int64_t k);
+  void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
+  void (*run)(const Args& args);
+};
+
+const Kernel& select();
+const Kernel* find(Isa isa);
+
+}  // namespace penjing::spmm_i8
