@@ -1,5 +1,7 @@
 #include "runtime/engine.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
@@ -30,6 +32,30 @@ class EngineImpl : public Engine {
   }
   std::size_t packed_bytes() const override { return model_->packed_bytes; }
   const Description& description() const override { return model_->description; }
+
+  std::vector<ProductKind> product_kinds() const override {
+    std::vector<ProductKind> kinds;
+    double all = 0;
+    for (const PackedLinear& linear : model_->encoder.linears) {
+      const PackedMatrix& matrix = *linear.matrix;
+      auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const ProductKind& known) {
+        return known.arithmetic == matrix.arithmetic() && known.sparse == matrix.sparse();
+      });
+      if (kind == kinds.end()) kind = kinds.insert(kind, {matrix.arithmetic(), matrix.sparse(), 0, 0, 0});
+      const auto size = static_cast<double>(linear.in * linear.out);
+      kind->matrices += 1;
+      kind->share += size;
+      kind->zero_blocks += size * matrix.zero_blocks;
+      all += size;
+    }
+    for (ProductKind& kind : kinds) {
+      kind.zero_blocks /= kind.share;
+      kind.share /= all;
+    }
+    std::sort(kinds.begin(), kinds.end(),
+              [](const ProductKind& a, const ProductKind& b) { return a.share > b.share; });
+    return kinds;
+  }
 
  private:
   std::shared_ptr<const PackedModel> model_;

@@ -7,12 +7,22 @@
 #include "base/thread_pool.h"
 #include "model/model.h"
 #include "predict/predictor.h"
+#include "runtime/linear_op.h"
 #include "runtime/step_observer.h"
 
 namespace penjing {
 
 struct EngineOptions {
   std::vector<OutputKind> heads;  // which heads to pack; empty: all the model has
+};
+
+// The encoder's matrices of one kind: how their products are computed.
+struct ProductKind {
+  Arithmetic arithmetic = Arithmetic::kF32;
+  bool sparse = false;  // skips blocks of zeros
+  int64_t matrices = 0;
+  double share = 0;        // of the operations of all kinds, zeros counted
+  double zero_blocks = 0;  // of this kind, weighted by operations
 };
 
 // A model's weights packed for the chosen kernels, and its plan. Immutable: any number of sessions in any
@@ -31,6 +41,7 @@ class Engine {
                                                  StepObserver* observer = nullptr) const = 0;
   virtual std::size_t packed_bytes() const = 0;
   virtual const Description& description() const = 0;
+  virtual std::vector<ProductKind> product_kinds() const = 0;  // the largest share first
 };
 
 }  // namespace penjing

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "runtime/engine.h"
 #include "runtime/plan.h"
 #include "tests/runtime/tiny_models.h"
 
@@ -75,6 +76,33 @@ TEST(Program, SharedWeightsArePackedOnce) {
   model.config.erase("compression_config");
   plan_encoder(model, own_packer);
   EXPECT_LT(shared_packer.packed_bytes(), own_packer.packed_bytes());
+}
+
+// Zeros and number formats are seen in the checkpoint, nothing need be told.
+TEST(Program, ProductsFollowTheWeights) {
+  const auto kinds = [](const Model& model) {
+    std::set<std::pair<std::string, bool>> seen;
+    for (const ProductKind& kind : Engine::build(model)->product_kinds()) {
+      seen.insert({name_of(kind.arithmetic), kind.sparse});
+      EXPECT_GT(kind.matrices, 0);
+      if (kind.sparse) {
+        EXPECT_NEAR(kind.zero_blocks, 0.7, 0.1);
+      }
+    }
+    return seen;
+  };
+  using Kinds = std::set<std::pair<std::string, bool>>;
+  Model model = testing::make_bert_like(1);
+  EXPECT_EQ(kinds(model), (Kinds{{"fp32", false}}));
+  Model integer = testing::quantize_tiny(model, false);
+  EXPECT_EQ(kinds(integer), (Kinds{{"int8", false}}));
+  testing::zero_blocks(integer, 0.7);
+  EXPECT_EQ(kinds(integer), (Kinds{{"int8", true}}));
+  Model sparse = model;
+  testing::zero_blocks(sparse, 0.7);
+  EXPECT_EQ(kinds(sparse), (Kinds{{"fp32", true}}));
+  testing::round_to_bf16(model);
+  EXPECT_EQ(kinds(model), (Kinds{{isa_limit() >= Isa::kAvx512Bf16 ? "bf16" : "fp32", false}}));
 }
 
 }  // namespace

@@ -59,11 +59,12 @@ struct Contender {
   LoadedModel loaded;
   OutputKind kind = OutputKind::kHidden;
   bool quantized = false;
+  ProductKind products;  // of most operations
 };
 
 Contender load_contender(const std::string& name, const CommonOptions& common,
                          std::shared_ptr<ThreadPool> pool) {
-  Contender c{name, load_model(name, common, {}, std::move(pool)), OutputKind::kHidden, false};
+  Contender c{name, load_model(name, common, {}, std::move(pool)), OutputKind::kHidden, false, {}};
   for (const OutputKind kind : {OutputKind::kEmbedding, OutputKind::kClassLogits, OutputKind::kTokenLogits,
                                 OutputKind::kSpanLogits}) {
     if (c.loaded.predictor->supports(kind)) {
@@ -73,6 +74,7 @@ Contender load_contender(const std::string& name, const CommonOptions& common,
   }
   const Json* scheme = c.loaded.model.config.find("quantization_config");
   c.quantized = scheme != nullptr && !scheme->is_null();
+  if (const auto kinds = c.loaded.engine->product_kinds(); !kinds.empty()) c.products = kinds.front();
   return c;
 }
 
@@ -168,7 +170,7 @@ Row summarize(const std::vector<std::vector<double>>& rounds, int64_t tokens, do
 }
 
 struct Peaks {
-  double f32, i8;
+  double f32, bf16, i8;
 };
 
 // One shape: rounds in turn for every contender, with and without tokenizing.
@@ -195,7 +197,10 @@ ShapeReport time_shape(std::vector<Contender>& contenders, const Shape& shape, c
   }
   ShapeReport report;
   for (std::size_t i = 0; i < contenders.size(); ++i) {
-    const double peak = contenders[i].quantized ? peaks.i8 : peaks.f32;
+    const Arithmetic arithmetic = contenders[i].products.arithmetic;
+    const double peak = arithmetic == Arithmetic::kI8     ? peaks.i8
+                        : arithmetic == Arithmetic::kBf16 ? peaks.bf16
+                                                          : peaks.f32;
     const double flops = flops_of(contenders[i].loaded.model.description, shape);
     report.plain.push_back(summarize(plain[i], shape.tokens(), flops, peak));
     report.tokenized.push_back(summarize(tokenized[i], shape.tokens(), flops, peak));
@@ -251,7 +256,8 @@ int run(const CommonOptions& common) {
   int64_t longest = contenders[0].loaded.predictor->max_length();
   for (const auto& c : contenders) longest = std::min(longest, c.loaded.predictor->max_length());
   const std::vector<Shape> shapes = parse_shapes(options.shapes, longest);
-  const Peaks peaks{measure_peak(*pool, PeakKind::kFloat), measure_peak(*pool, PeakKind::kInteger)};
+  const Peaks peaks{measure_peak(*pool, PeakKind::kFloat), measure_peak(*pool, PeakKind::kBfloat),
+                    measure_peak(*pool, PeakKind::kInteger)};
   const CpuInfo cpu = read_cpu_info();
 
   Json rows = Json::array(), verdicts = Json::array(), starts = Json::array();
@@ -283,6 +289,7 @@ int run(const CommonOptions& common) {
                                                        {"isa", name_of(isa_limit())},
                                                        {"threads", pool->num_threads()},
                                                        {"peak_fp32_gflops", peaks.f32 * 1e-9},
+                                                       {"peak_bf16_gflops", peaks.bf16 * 1e-9},
                                                        {"peak_int8_gops", peaks.i8 * 1e-9}})},
                              {"rows", rows},
                              {"verdicts", verdicts},
@@ -290,8 +297,9 @@ int run(const CommonOptions& common) {
                              {"peak_memory_bytes", peak_memory_bytes()}}));
     return kDone;
   }
-  print_text(fmt::format("{}, {} threads, {}; peak in this run: {:.0f} GFLOP/s fp32, {:.0f} GOP/s int8\n",
+  print_text(fmt::format("{}, {} threads, {}; peak in this run: {:.0f} GFLOP/s fp32, {}{:.0f} GOP/s int8\n",
                          cpu.model, pool->num_threads(), name_of(isa_limit()), peaks.f32 * 1e-9,
+                         peaks.bf16 > 0 ? fmt::format("{:.0f} bf16, ", peaks.bf16 * 1e-9) : "",
                          peaks.i8 * 1e-9));
   print_text(table.str());
   for (const Json& v : verdicts.as_array("")) {

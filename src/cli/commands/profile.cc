@@ -218,6 +218,15 @@ class Profile {
                               {"operations", operations},
                               {"layers", layers},
                               {"steps", steps}});
+    Json kinds = Json::array();
+    for (const ProductKind& kind : loaded_.engine->product_kinds()) {
+      kinds.push_back(Json::object({{"arithmetic", name_of(kind.arithmetic)},
+                                    {"sparse", kind.sparse},
+                                    {"matrices", kind.matrices},
+                                    {"share", kind.share},
+                                    {"zero_blocks", kind.zero_blocks}}));
+    }
+    json.set("products", kinds);
     if (!options.no_roofline) {
       json.set("machine", Json::object({{"peak_fp32_gflops", roofs_.f32 * 1e-9},
                                         {"peak_bf16_gflops", roofs_.bf16 * 1e-9},
@@ -261,6 +270,12 @@ class Profile {
           "in this run the machine reaches {:.0f} GFLOP/s fp32, {}{:.0f} GOP/s int8, {:.1f} GB/s\n",
           roofs_.f32 * 1e-9, roofs_.bf16 > 0 ? fmt::format("{:.0f} bf16, ", roofs_.bf16 * 1e-9) : "",
           roofs_.i8 * 1e-9, roofs_.bandwidth * 1e-9);
+    }
+    for (const ProductKind& kind : loaded_.engine->product_kinds()) {
+      text += fmt::format(
+          "{} matrices in {}, {} of the operations, {}\n", kind.matrices, name_of(kind.arithmetic),
+          per_cent(kind.share),
+          kind.sparse ? per_cent(kind.zero_blocks) + " of their 4x1 blocks are zero and skipped" : "dense");
     }
     TextTable operations = new_table("operation", options.steps ? "layer" : "steps");
     for (const StepRow& row : options.steps ? rows_ : sum_by_operation(rows_)) {
