@@ -74,7 +74,6 @@ Json given_params(const CLI::App& app, const VerbOptions& options) {
 }
 
 const Method& chosen_method(const VerbOptions& options) {
-  if (options.methods.size() == 1) return *options.methods.front();
   std::vector<std::string> names;
   for (const Method* method : options.methods) {
     if (options.method == method->name) return *method;
@@ -137,17 +136,15 @@ std::vector<CompressVerb> declare_compress_verbs(CLI::App& app) {
       verb = app.add_subcommand(method->verb, method->summary);
       verb->footer(method->help);
       options = all_options.emplace_back(std::make_unique<VerbOptions>()).get();
+      options->method = method->name;
       verb->add_option("MODEL", options->model, "the model to start from; it is not changed")->required();
       verb->add_option("-o,--out", options->out, "folder to write, new or empty")->required();
+      verb->add_option("--method", options->method, "which method")->capture_default_str();
       verbs.push_back(
           {verb, [verb, options](const CommonOptions& common) { return run_verb(*verb, *options, common); }});
     } else {
       for (const auto& existing : all_options) {
         if (existing->methods.front()->verb == std::string_view(method->verb)) options = existing.get();
-      }
-      if (options->methods.size() == 1) {
-        options->method = options->methods.front()->name;
-        verb->add_option("--method", options->method, "which method")->capture_default_str();
       }
       verb->footer(verb->get_footer() + "\n\n" + method->help);
     }

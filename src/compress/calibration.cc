@@ -113,6 +113,18 @@ std::vector<std::vector<LinearSpec>> linear_groups(const Description& d) {
   return groups;
 }
 
+std::vector<LinearSpec> encoder_linears(const Description& description) {
+  std::vector<LinearSpec> linears;
+  for (const auto& group : linear_groups(description)) {
+    for (const LinearSpec& spec : group) {
+      const bool known = std::any_of(linears.begin(), linears.end(),
+                                     [&](const LinearSpec& other) { return other.name == spec.name; });
+      if (!known) linears.push_back(spec);
+    }
+  }
+  return linears;
+}
+
 Calibration collect_statistics(const Model& model, const CalibrationRun& run,
                                const CalibrationRequest& request) {
   std::map<std::string, Accumulator> sites;

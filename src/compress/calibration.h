@@ -38,6 +38,9 @@ using CalibrationRun = std::function<void(const Model& model, Tap& tap, std::siz
 // value}, {output}, {up, gate}, {down}, ... Statistics belong to the first of each group.
 std::vector<std::vector<LinearSpec>> linear_groups(const Description& description);
 
+// All of them, each module once.
+std::vector<LinearSpec> encoder_linears(const Description& description);
+
 struct CalibrationRequest {
   std::vector<std::string> modules;  // their inputs are looked at
   bool histograms = false;           // a second run, now that the ranges are known

@@ -168,7 +168,10 @@ RoundedWeight round_with_feedback(std::span<const float> weight, int64_t out, in
       const auto pivot = static_cast<float>(u[static_cast<std::size_t>(c * in + c)]);
       for (int64_t row = 0; row < out; ++row) {
         const QuantParams& p = params[static_cast<std::size_t>(row)];
-        const int32_t code = quantize_value(column[row], p, rule.range);
+        // A pruned weight stays zero; what it should have made good goes on to the next ones (Frantar &
+        // Alistarh 2023).
+        const bool pruned = weight[static_cast<std::size_t>(row * in + c)] == 0;
+        const int32_t code = pruned ? 0 : quantize_value(column[row], p, rule.range);
         result.codes[static_cast<std::size_t>(row * in + c)] = static_cast<int8_t>(code);
         error[row] = (column[row] - dequantize_value(code, p)) / pivot;
       }

@@ -126,18 +126,6 @@ void quantize_table(Model& model, const std::string& name) {
   model.tensors.set(name + ".weight_scale", Tensor::from_floats({table.shape[0], 1}, rounded.scales));
 }
 
-std::vector<LinearSpec> encoder_linears(const Description& d) {
-  std::vector<LinearSpec> linears;
-  for (const auto& group : linear_groups(d)) {
-    for (const LinearSpec& spec : group) {
-      const bool known = std::any_of(linears.begin(), linears.end(),
-                                     [&](const LinearSpec& other) { return other.name == spec.name; });
-      if (!known) linears.push_back(spec);
-    }
-  }
-  return linears;
-}
-
 Json weights_entry(int bits, int64_t group_size) {
   return Json::object({{"num_bits", bits},
                        {"type", "int"},
