@@ -63,7 +63,7 @@ std::string text_of_length(int64_t length, const std::vector<std::string>& words
 std::vector<std::string> find_whole_words(const Tokenizer& tokenizer) {
   EncodeOptions bare;
   bare.add_special_tokens = false;
-  const auto whole = [&](const std::string& word) {
+  const auto whole = [&](std::string_view word) {
     const Encoding encoding = tokenizer.encode(word, bare);
     return encoding.ids.size() == 1 && encoding.ids[0] != tokenizer.unk_id();
   };
@@ -74,10 +74,10 @@ std::vector<std::string> find_whole_words(const Tokenizer& tokenizer) {
     if (whole(word)) words.emplace_back(word);
   }
   for (int32_t id = 0; words.size() < 8 && id < tokenizer.vocab_size(); ++id) {
-    const std::string& token = tokenizer.token(id);
+    const std::string_view token = tokenizer.token(id);
     const bool letters = !token.empty() &&
                          std::all_of(token.begin(), token.end(), [](char c) { return c >= 'a' && c <= 'z'; });
-    if (letters && whole(token)) words.push_back(token);
+    if (letters && whole(token)) words.emplace_back(token);
   }
   return words;
 }

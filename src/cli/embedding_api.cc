@@ -33,9 +33,11 @@ struct Encoder::State {
   int64_t prompt_length = 0;  // its tokens, [CLS] included
 
   std::vector<Encoding> tokenize(const std::vector<std::string>& texts, const std::string& before) const {
-    std::vector<Encoding> encodings;
-    for (const std::string& text : texts) encodings.push_back(loaded.tokenizer->encode(before + text, how));
-    return encodings;
+    if (before.empty()) return encode_all(*loaded.tokenizer, *loaded.pool, texts, how);
+    std::vector<std::string> prompted;
+    prompted.reserve(texts.size());
+    for (const std::string& text : texts) prompted.push_back(before + text);
+    return encode_all(*loaded.tokenizer, *loaded.pool, prompted, how);
   }
 };
 
@@ -45,6 +47,7 @@ Encoder::Encoder(const std::string& model, const EncoderOptions& options) {
     cli::CommonOptions common;
     common.threads = options.threads;
     state_->loaded = cli::load_model(model, common);
+    state_->how.ids_only = true;
     const auto limit = static_cast<int64_t>(options.max_length);
     state_->how.max_length =
         limit > 0 ? std::min(limit, state_->loaded.predictor->max_length()) : state_->loaded.max_length;

@@ -45,7 +45,8 @@ LoadedModel load_model(const std::string& name, const CommonOptions& common, con
   }
   loaded.engine = Engine::build(loaded.model, {options.heads});
   if (pool == nullptr) pool = std::make_shared<ThreadPool>(common.threads);
-  loaded.predictor = loaded.engine->new_session(std::move(pool));
+  loaded.pool = std::move(pool);
+  loaded.predictor = loaded.engine->new_session(loaded.pool);
   loaded.max_length = loaded.predictor->max_length();
   const int64_t sentence = loaded.model.sentence.max_seq_length,
                 tokenizer = loaded.tokenizer->model_max_length();

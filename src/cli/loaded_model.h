@@ -18,6 +18,7 @@ namespace penjing::cli {
 struct LoadedModel {
   Model model;
   std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<ThreadPool> pool;
   std::shared_ptr<const Engine> engine;
   std::unique_ptr<Predictor> predictor;
   int64_t max_length =

@@ -41,6 +41,7 @@ MethodContext make_method_context(const Model& model, const CalibrationSource& o
     const auto session = Engine::build(subject, {{OutputKind::kHidden}})->new_session(pool);
     EncodeOptions how;
     how.max_length = std::min(kMaxTokens, session->max_length());
+    how.ids_only = true;
     const std::size_t count = std::min(texts->size(), max_texts);
     Progress progress("calibration", static_cast<int64_t>(count), "texts");
     for (std::size_t begin = 0; begin < count; begin += kTextsTogether) {

@@ -131,21 +131,22 @@ std::vector<std::string> labels_of(const Model& model, HeadKind kind) {
 TaskModel make_task_model(LoadedModel& loaded, const std::string& label) {
   TaskModel model;
   const EncodeOptions how = encode_options(loaded);
+  EncodeOptions ids = how;
+  ids.ids_only = true;
   if (loaded.predictor->supports(OutputKind::kEmbedding)) {
-    model.embed = [&loaded, how, label](const std::vector<std::string>& texts) {
-      std::vector<Encoding> encodings;
-      for (const auto& text : texts) encodings.push_back(loaded.tokenizer->encode(text, how));
-      return one_row_each(loaded, encodings, OutputKind::kEmbedding, label);
+    model.embed = [&loaded, ids, label](const std::vector<std::string>& texts) {
+      return one_row_each(loaded, encode_all(*loaded.tokenizer, *loaded.pool, texts, ids),
+                          OutputKind::kEmbedding, label);
     };
   }
   if (loaded.predictor->supports(OutputKind::kClassLogits)) {
     model.labels = labels_of(loaded.model, HeadKind::kSequenceClassifier);
-    model.classify = [&loaded, how, label](const std::vector<std::string>& texts,
+    model.classify = [&loaded, ids, label](const std::vector<std::string>& texts,
                                            const std::vector<std::string>& pairs) {
       std::vector<Encoding> encodings;
       for (std::size_t i = 0; i < texts.size(); ++i) {
-        encodings.push_back(pairs.empty() ? loaded.tokenizer->encode(texts[i], how)
-                                          : loaded.tokenizer->encode_pair(texts[i], pairs[i], how));
+        encodings.push_back(pairs.empty() ? loaded.tokenizer->encode(texts[i], ids)
+                                          : loaded.tokenizer->encode_pair(texts[i], pairs[i], ids));
       }
       return one_row_each(loaded, encodings, OutputKind::kClassLogits, label);
     };

@@ -4,146 +4,13 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "text/tokenizer_state.h"
 #include "text/unicode.h"
 
 namespace penjing {
 
 namespace {
-
-constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
-
-struct Piece {
-  int32_t id, begin, end, word;
-};
-
-// Splits one text into pieces, stopping soon after `limit` of them: what truncation will drop need not be
-// found.
-class Splitter {
- public:
-  Splitter(const WordPiece& model, const BertNormalization& rules, const std::vector<AddedToken>& added,
-           int64_t limit)
-      : model_(model), rules_(rules), added_(added), limit_(limit) {}
-
-  std::vector<Piece> split(std::string_view text, bool strict) {
-    const std::vector<uint32_t> points = decode_utf8(text, strict);
-    if (points.size() > static_cast<std::size_t>(std::numeric_limits<int32_t>::max() / 4)) {
-      fail(ErrorKind::kResource, "a text of {} characters; at most 2^29 are allowed", points.size());
-    }
-    for_each_part(points, false, [&](std::span<const uint32_t> part, int32_t begin, const AddedToken* token) {
-      if (token != nullptr) return add_token(*token, begin, begin + static_cast<int32_t>(part.size()));
-      split_raw(part, begin);
-    });
-    return std::move(pieces_);
-  }
-
- private:
-  bool full() const { return static_cast<int64_t>(pieces_.size()) > limit_; }
-
-  void add_token(const AddedToken& token, int32_t begin, int32_t end) {
-    pieces_.push_back({token.id, begin, end, word_++});
-  }
-
-  // The added token that matches at points[at], the longest; nullptr when none.
-  const AddedToken* match(std::span<const uint32_t> points, std::size_t at, bool normalized) const {
-    const AddedToken* best = nullptr;
-    for (const AddedToken& token : added_) {
-      const auto& wanted = token.points;
-      if (token.normalized != normalized || wanted.size() > points.size() - at || wanted[0] != points[at])
-        continue;
-      if (best != nullptr && best->points.size() >= wanted.size()) continue;
-      if (std::equal(wanted.begin(), wanted.end(), points.begin() + static_cast<std::ptrdiff_t>(at)))
-        best = &token;
-    }
-    return best;
-  }
-
-  // Cuts `points` at added tokens of one kind, calling visit(part, index of its first point, token or
-  // nullptr).
-  template <typename Visit>
-  void for_each_part(std::span<const uint32_t> points, bool normalized, Visit visit) {
-    std::size_t plain = 0;
-    const bool any = std::any_of(added_.begin(), added_.end(),
-                                 [&](const AddedToken& t) { return t.normalized == normalized; });
-    for (std::size_t at = 0; any && at < points.size() && !full();) {
-      const AddedToken* token = match(points, at, normalized);
-      if (token == nullptr) {
-        ++at;
-        continue;
-      }
-      std::size_t begin = at, end = at + token->points.size();
-      const auto is_space = [&](std::size_t i) { return (classify_character(points[i]) & kIsSpace) != 0; };
-      while (token->lstrip && begin > plain && is_space(begin - 1)) --begin;
-      while (token->rstrip && end < points.size() && is_space(end)) ++end;
-      if (begin > plain) visit(points.subspan(plain, begin - plain), static_cast<int32_t>(plain), nullptr);
-      visit(points.subspan(begin, end - begin), static_cast<int32_t>(begin), token);
-      plain = at = end;
-    }
-    if (plain < points.size() && !full()) visit(points.subspan(plain), static_cast<int32_t>(plain), nullptr);
-  }
-
-  void split_raw(std::span<const uint32_t> raw, int32_t begin) {
-    // Long texts are normalised a block at a time, cut at a space, so that an early stop saves the rest.
-    constexpr std::size_t kBlock = 4096;
-    const bool bounded = limit_ != kNoLimit;
-    while (!raw.empty() && !full()) {
-      std::size_t size = raw.size();
-      if (bounded && size > kBlock) {
-        size = kBlock;
-        while (size < raw.size() && raw[size] != ' ') ++size;
-      }
-      NormalizedText text;
-      normalize(rules_, raw.first(size), begin, text);
-      for_each_part(
-          text.points, true, [&](std::span<const uint32_t> part, int32_t first, const AddedToken* token) {
-            const auto source = std::span(text.source).subspan(static_cast<std::size_t>(first), part.size());
-            if (token != nullptr) return add_token(*token, source.front(), source.back() + 1);
-            split_words(part, source);
-          });
-      raw = raw.subspan(size);
-      begin += static_cast<int32_t>(size);
-    }
-  }
-
-  // White space separates words and is dropped; each punctuation mark is a word.
-  void split_words(std::span<const uint32_t> points, std::span<const int32_t> source) {
-    std::size_t begin = 0;
-    const auto end_word = [&](std::size_t end) {
-      if (end > begin) split_word(points.subspan(begin, end - begin), source.subspan(begin, end - begin));
-    };
-    for (std::size_t i = 0; i < points.size() && !full(); ++i) {
-      const uint8_t kind = classify_character(points[i]);
-      if ((kind & kIsSpace) != 0) {
-        end_word(i);
-        begin = i + 1;
-      } else if ((kind & kIsPunctuation) != 0) {
-        end_word(i);
-        begin = i;
-        end_word(i + 1);
-        begin = i + 1;
-      }
-    }
-    if (!full()) end_word(points.size());
-  }
-
-  void split_word(std::span<const uint32_t> word, std::span<const int32_t> source) {
-    found_.clear();
-    model_.split(word, found_);
-    for (const WordPiecePiece& piece : found_) {
-      pieces_.push_back({piece.id, source[static_cast<std::size_t>(piece.begin)],
-                         source[static_cast<std::size_t>(piece.end - 1)] + 1, word_});
-    }
-    ++word_;
-  }
-
-  const WordPiece& model_;
-  const BertNormalization& rules_;
-  const std::vector<AddedToken>& added_;
-  int64_t limit_;
-  std::vector<Piece> pieces_;
-  std::vector<WordPiecePiece> found_;
-  int32_t word_ = 0;
-};
 
 // How many pieces of each text stay, when `room` tokens are left for both.
 std::pair<int64_t, int64_t> share_room(int64_t first, int64_t second, int64_t room, Truncation truncation) {
@@ -176,55 +43,95 @@ Tokenizer::~Tokenizer() = default;
 
 namespace {
 
-Encoding assemble(const std::vector<TemplatePiece>& pieces, const std::vector<Piece>* texts[2]) {
-  Encoding out;
-  const auto put = [&](int32_t id, int32_t type, std::pair<int32_t, int32_t> offset, int32_t sequence,
-                       int32_t word) {
-    out.ids.push_back(id);
+void put(const Piece& piece, int32_t type, int32_t sequence, Encoding& out) {
+  out.ids.push_back(piece.id);
+  out.type_ids.push_back(type);
+  out.offsets.emplace_back(piece.begin, piece.end);
+  out.special_mask.push_back(static_cast<uint8_t>(sequence < 0 ? 1 : 0));
+  out.sequence.push_back(sequence);
+  out.words.push_back(piece.word);
+}
+
+void put(int32_t id, int32_t type, int32_t, Encoding& out) {
+  if (type != 0 || !out.type_ids.empty()) {
+    out.type_ids.resize(out.ids.size(), 0);
     out.type_ids.push_back(type);
-    out.offsets.push_back(offset);
-    out.special_mask.push_back(static_cast<uint8_t>(sequence < 0 ? 1 : 0));
-    out.sequence.push_back(sequence);
-    out.words.push_back(word);
-  };
+  }
+  out.ids.push_back(id);
+}
+
+Piece added_piece(int32_t id, const Piece*) {
+  return {id, 0, 0, -1};
+}
+int32_t added_piece(int32_t id, const int32_t*) {
+  return id;
+}
+
+// Cuts the tokens of one or two texts to `room` and puts them where the template says. A Token is a Piece, or
+// an id alone.
+template <typename Token>
+Encoding assemble(const std::vector<TemplatePiece>& pieces, std::vector<Token> (&found)[2], bool pair,
+                  int64_t room, Truncation truncation) {
+  Encoding out;
+  const auto n0 = static_cast<int64_t>(found[0].size()), n1 = static_cast<int64_t>(found[1].size());
+  if (room != kNoLimit) {
+    const auto [keep0, keep1] =
+        pair ? share_room(n0, n1, room, truncation) : std::pair(std::min(n0, room), n1);
+    out.truncated = keep0 < n0 || keep1 < n1;
+    found[0].erase(found[0].begin() + keep0, found[0].end());
+    found[1].erase(found[1].begin() + keep1, found[1].end());
+  }
+  out.ids.reserve(found[0].size() + found[1].size() + 3);
   for (const TemplatePiece& part : pieces) {
     if (part.sequence < 0) {
-      for (const int32_t id : part.ids) put(id, part.type_id, {0, 0}, -1, -1);
-    } else if (texts[part.sequence] != nullptr) {
-      for (const Piece& piece : *texts[part.sequence]) {
-        put(piece.id, part.type_id, {piece.begin, piece.end}, part.sequence, piece.word);
-      }
+      for (const int32_t id : part.ids)
+        put(added_piece(id, static_cast<const Token*>(nullptr)), part.type_id, -1, out);
+    } else if (part.sequence == 0 || pair) {
+      for (const Token& token : found[part.sequence]) put(token, part.type_id, part.sequence, out);
     }
   }
   return out;
 }
 
-int64_t count_fixed(const std::vector<TemplatePiece>& pieces) {
-  int64_t count = 0;
-  for (const TemplatePiece& piece : pieces) count += static_cast<int64_t>(piece.ids.size());
-  return count;
+// Tokens left for the texts beside the fixed ones.
+int64_t room_for_texts(const std::vector<TemplatePiece>& pieces, const EncodeOptions& options) {
+  if (options.max_length <= 0 || options.truncation == Truncation::kNone) return kNoLimit;
+  int64_t fixed = 0;
+  for (const TemplatePiece& piece : pieces) fixed += static_cast<int64_t>(piece.ids.size());
+  if (options.max_length < fixed)
+    fail(ErrorKind::kInput, "max_length {} is less than the {} special tokens", options.max_length, fixed);
+  return options.max_length - fixed;
 }
 
 }  // namespace
 
+Encoding Tokenizer::encode_texts(std::string_view first, const std::string_view* second,
+                                 const std::vector<TemplatePiece>& pieces,
+                                 const EncodeOptions& options) const {
+  const int64_t room = room_for_texts(pieces, options);
+  const bool pair = second != nullptr;
+  const std::string_view texts[2] = {first, pair ? *second : std::string_view()};
+  // Which of two texts that are both too long is the longer decides who gets the odd token.
+  const int64_t limit = pair ? kNoLimit : room;
+  if (options.ids_only && !options.strict_utf8) {
+    std::vector<int32_t> found[2];
+    for (int i = 0; i < (pair ? 2 : 1); ++i) {
+      found[i].reserve(texts[i].size() / 4 + 8);
+      state_->ids->split(texts[i], limit, found[i]);
+    }
+    return assemble(pieces, found, pair, room, options.truncation);
+  }
+  std::vector<Piece> found[2];
+  for (int i = 0; i < (pair ? 2 : 1); ++i) {
+    Splitter splitter(state_->model, state_->normalization, state_->added, limit);
+    found[i] = splitter.split(texts[i], options.strict_utf8);
+  }
+  return assemble(pieces, found, pair, room, options.truncation);
+}
+
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   static const std::vector<TemplatePiece> kPlain = {{0, 0, {}}};
-  const auto& pieces = options.add_special_tokens ? state_->single : kPlain;
-  int64_t room = kNoLimit;
-  if (options.max_length > 0 && options.truncation != Truncation::kNone) {
-    room = options.max_length - count_fixed(pieces);
-    if (room < 0)
-      fail(ErrorKind::kInput, "max_length {} is less than the {} special tokens", options.max_length,
-           count_fixed(pieces));
-  }
-  Splitter splitter(state_->model, state_->normalization, state_->added, room);
-  std::vector<Piece> found = splitter.split(text, options.strict_utf8);
-  const bool truncated = static_cast<int64_t>(found.size()) > room;
-  if (truncated) found.resize(static_cast<std::size_t>(room));
-  const std::vector<Piece>* texts[2] = {&found, nullptr};
-  Encoding out = assemble(pieces, texts);
-  out.truncated = truncated;
-  return out;
+  return encode_texts(text, nullptr, options.add_special_tokens ? state_->single : kPlain, options);
 }
 
 Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
@@ -234,40 +141,16 @@ Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
   if (options.add_special_tokens && pieces.empty()) {
     fail(ErrorKind::kUnsupported, "this tokenizer has no template for pairs of texts");
   }
-  int64_t room = kNoLimit;
-  if (options.max_length > 0 && options.truncation != Truncation::kNone) {
-    room = options.max_length - count_fixed(pieces);
-    if (room < 0)
-      fail(ErrorKind::kInput, "max_length {} is less than the {} special tokens", options.max_length,
-           count_fixed(pieces));
-  }
-  std::vector<Piece> found[2];
-  const std::string_view inputs[2] = {first, second};
-  for (int i = 0; i < 2; ++i) {
-    Splitter splitter(state_->model, state_->normalization, state_->added, room);
-    found[i] = splitter.split(inputs[i], options.strict_utf8);
-  }
-  bool truncated = false;
-  if (room != kNoLimit) {
-    const auto n0 = static_cast<int64_t>(found[0].size()), n1 = static_cast<int64_t>(found[1].size());
-    const auto [keep0, keep1] = share_room(n0, n1, room, options.truncation);
-    truncated = keep0 < n0 || keep1 < n1;
-    if (keep0 < n0) found[0].resize(static_cast<std::size_t>(keep0));
-    if (keep1 < n1) found[1].resize(static_cast<std::size_t>(keep1));
-  }
-  const std::vector<Piece>* texts[2] = {&found[0], &found[1]};
-  Encoding out = assemble(pieces, texts);
-  out.truncated = truncated;
-  return out;
+  return encode_texts(first, &second, pieces, options);
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
   std::string text;
   for (const int32_t id : ids) {
-    const std::string& piece = token(id);
+    const std::string_view piece = token(id);
     if (skip_special && is_special(id)) continue;
     if (!text.empty() && !state_->prefix.empty() && piece.starts_with(state_->prefix)) {
-      text += std::string_view(piece).substr(state_->prefix.size());
+      text += piece.substr(state_->prefix.size());
     } else {
       if (!text.empty()) text += ' ';
       text += piece;
@@ -289,7 +172,7 @@ int64_t Tokenizer::vocab_size() const {
   return state_->vocabulary.size() + static_cast<int64_t>(state_->extra_tokens.size());
 }
 
-const std::string& Tokenizer::token(int32_t id) const {
+std::string_view Tokenizer::token(int32_t id) const {
   if (id < 0 || id >= vocab_size()) fail(ErrorKind::kInput, "token id {} outside [0, {})", id, vocab_size());
   const int64_t base = state_->vocabulary.size();
   return id < base ? state_->vocabulary.token(id) : state_->extra_tokens[static_cast<std::size_t>(id - base)];
@@ -318,6 +201,19 @@ int64_t Tokenizer::model_max_length() const {
 }
 const std::string& Tokenizer::continuing_prefix() const {
   return state_->prefix;
+}
+
+std::vector<Encoding> encode_all(const Tokenizer& tokenizer, ThreadPool& pool,
+                                 std::span<const std::string> texts, const EncodeOptions& options) {
+  constexpr std::size_t kChunk = 32;
+  std::vector<Encoding> encodings(texts.size());
+  const std::size_t num_chunks = (texts.size() + kChunk - 1) / kChunk;
+  pool.parallel_for(static_cast<int64_t>(num_chunks), [&](int64_t chunk, int) {
+    const std::size_t begin = static_cast<std::size_t>(chunk) * kChunk;
+    for (std::size_t i = begin; i < std::min(begin + kChunk, texts.size()); ++i)
+      encodings[i] = tokenizer.encode(texts[i], options);
+  });
+  return encodings;
 }
 
 }  // namespace penjing

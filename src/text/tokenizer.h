@@ -11,6 +11,8 @@
 
 namespace penjing {
 
+class ThreadPool;
+
 enum class Truncation { kNone, kLongestFirst, kOnlyFirst, kOnlySecond };
 
 struct EncodeOptions {
@@ -18,10 +20,12 @@ struct EncodeOptions {
   int64_t max_length = 0;  // tokens, special ones included; 0: no limit
   Truncation truncation = Truncation::kLongestFirst;
   bool strict_utf8 = false;  // malformed UTF-8 is an error instead of U+FFFD
+  bool ids_only = false;     // much faster; of an Encoding, only ids, type_ids (pairs) and truncated are set
 };
 
 struct Encoding {
-  std::vector<int32_t> ids, type_ids;
+  std::vector<int32_t> ids;
+  std::vector<int32_t> type_ids;  // empty: all 0
   // [begin, end) in code points of the text the token came from; {0, 0} for tokens the template added.
   std::vector<std::pair<int32_t, int32_t>> offsets;
   std::vector<uint8_t> special_mask;  // 1: added by the template
@@ -29,6 +33,8 @@ struct Encoding {
   std::vector<int32_t> words;         // index of the word within its text; -1: added
   bool truncated = false;
 };
+
+struct TemplatePiece;
 
 // Text -> ids as the model's own tokenizer files say. Immutable and thread-safe.
 class Tokenizer {
@@ -45,7 +51,7 @@ class Tokenizer {
   std::string decode(std::span<const int32_t> ids, bool skip_special = true) const;
 
   int64_t vocab_size() const;                        // ids are below this, added tokens included
-  const std::string& token(int32_t id) const;        // throws kInput outside [0, vocab_size)
+  std::string_view token(int32_t id) const;          // throws kInput outside [0, vocab_size)
   int32_t find_token(std::string_view token) const;  // -1 when absent
   bool is_special(int32_t id) const;
   int32_t mask_id() const;  // -1 when the tokenizer has none; likewise below
@@ -55,9 +61,15 @@ class Tokenizer {
 
  private:
   struct State;
+  Encoding encode_texts(std::string_view first, const std::string_view* second,
+                        const std::vector<TemplatePiece>& pieces, const EncodeOptions& options) const;
   explicit Tokenizer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
   friend struct TokenizerBuilder;
 };
+
+// Every text's encoding, found on the threads of the pool.
+std::vector<Encoding> encode_all(const Tokenizer& tokenizer, ThreadPool& pool,
+                                 std::span<const std::string> texts, const EncodeOptions& options);
 
 }  // namespace penjing

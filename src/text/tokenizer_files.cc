@@ -28,7 +28,7 @@ class TokenizerJsonReader : public JsonHandler {
   void on_bool(bool value) override { place(Json(value)); }
   void on_int(int64_t value) override {
     if (in_vocabulary_) {
-      vocabulary_.add(std::move(key_), value);
+      vocabulary_.add(key_, value);
     } else {
       place(Json(value));
     }
@@ -325,7 +325,7 @@ std::unique_ptr<Tokenizer::State> TokenizerBuilder::from_vocab(const std::filesy
     if (state->vocabulary.find(token) >= 0) {
       fail(ErrorKind::kFormat, "{}: line {} repeats the token \"{}\"", file, id + 1, token);
     }
-    state->vocabulary.add(std::move(token), id);
+    state->vocabulary.add(token, id);
   }
   state->vocabulary.finish(file);
   state->normalization = {true, chinese, strip, lower};
@@ -363,6 +363,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::filesystem::path& fo
     if (value >= 1 && value < 1e9) state->model_max_length = static_cast<int64_t>(value);
   }
   state->model = WordPiece(state->vocabulary, state->unk_token, state->prefix, state->max_chars);
+  state->ids.emplace(state->model, state->normalization, state->added);
   std::string mask = "[MASK]";
   if (const Json* token = config.find("mask_token")) {
     if (token->is_string()) mask = token->as_string(where);

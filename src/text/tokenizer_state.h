@@ -1,23 +1,17 @@
 #pragma once
 
+#include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "text/id_splitter.h"
 #include "text/normalizer.h"
+#include "text/splitter.h"
 #include "text/tokenizer.h"
 #include "text/wordpiece.h"
 
 namespace penjing {
-
-// A token that is recognised in the raw or in the normalised text before any splitting.
-struct AddedToken {
-  int32_t id = 0;
-  std::string content;
-  std::vector<uint32_t> points;  // content, normalised when `normalized`
-  bool lstrip = false, rstrip = false, normalized = true, special = false;
-};
 
 // One step of a template: a text, or a fixed token.
 struct TemplatePiece {
@@ -35,6 +29,7 @@ struct Tokenizer::State {
   BertNormalization normalization;
   std::vector<AddedToken> added;
   std::vector<std::string> extra_tokens;  // added tokens whose ids follow the vocabulary
+  std::optional<IdSplitter> ids;          // over the members above
   std::vector<TemplatePiece> single, pair;
   int64_t model_max_length = 0;
   int32_t mask_id = -1;

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/thread_pool.h"
 #include "text/unicode.h"
 
 namespace penjing {
@@ -131,6 +132,10 @@ TEST(Tokenizer, PairsAndTruncation) {
   };
   EXPECT_EQ(lengths(three, six, Truncation::kLongestFirst), std::pair(2L, 3L));
   EXPECT_EQ(lengths("x", six, Truncation::kLongestFirst), std::pair(1L, 4L));
+  // Both too long: the longer gets the odd token, however much longer it is.
+  EXPECT_EQ(lengths("x x x x x x x x x x x x x", six, Truncation::kLongestFirst), std::pair(3L, 2L));
+  EXPECT_EQ(lengths("x x x x x x x", "unaffable unaffable unaffable", Truncation::kLongestFirst),
+            std::pair(2L, 3L));
   EXPECT_EQ(lengths(six, "x", Truncation::kOnlyFirst), std::pair(4L, 1L));
   EXPECT_EQ(lengths(three, six, Truncation::kOnlySecond), std::pair(3L, 2L));
   EXPECT_EQ(lengths(six, six, Truncation::kNone), std::pair(6L, 6L));
@@ -241,22 +246,132 @@ TEST(Tokenizer, MutatedFilesNeverDoAnythingElseThanFailOrWork) {
   EXPECT_LT(refused, 10000);
 }
 
-TEST(Tokenizer, LongLinesTakeLinearTime) {
+// Pieces of text that meet every branch of the fast path: words known and not, capitals, punctuation, control
+// characters, marks, spaces of all kinds, malformed bytes, added tokens whole and in part.
+std::string made_text(Rng& rng) {
+  static const std::string kParts[] = {"the",
+                                       "Tree",
+                                       "unaffable",
+                                       "UNAFFABLES",
+                                       "s",
+                                       "zzz",
+                                       "into",
+                                       "x",
+                                       ",",
+                                       "!",
+                                       "[",
+                                       "]",
+                                       "[MASK]",
+                                       "[[MASK]]",
+                                       "[mask]",
+                                       "[MAS",
+                                       "<mask>",
+                                       "<Mask>",
+                                       " ",
+                                       " ",
+                                       " ",
+                                       "  ",
+                                       "\t",
+                                       "\n",
+                                       "\r",
+                                       "\x01",
+                                       "\x7f",
+                                       std::string(1, 0),
+                                       "caf\u00e9",
+                                       "\u0301",
+                                       "\u00a0",
+                                       "\u2003",
+                                       "国",
+                                       "\u2019",
+                                       "\u0130",
+                                       "\xff",
+                                       "\xe5\x9b",
+                                       "\u200b",
+                                       std::string(70, 'x'),
+                                       std::string(120, 's'),
+                                       std::string(513, 'x'),
+                                       std::string(511, 'e') + "\u00e9"};
+  std::string text;
+  for (uint64_t n = rng.below(12); n > 0; --n) text += kParts[rng.below(std::size(kParts))];
+  return text;
+}
+
+TEST(Tokenizer, IdsAloneAreTheSame) {
+  const std::string mask = R"(,{"id":20,"content":"<mask>","special":true,"lstrip":true,"normalized":)";
+  const std::string cased =
+      R"({"type":"BertNormalizer","clean_text":false,"handle_chinese_chars":false,"strip_accents":false,"lowercase":false})";
+  const Folder folder;
+  folder.write("vocab.txt", vocab_text());
+  const std::shared_ptr<const Tokenizer> tokenizers[] = {
+      load(tokenizer_json()),
+      load(tokenizer_json(mask + "false}")),
+      load(tokenizer_json(mask + "true}")),
+      load(tokenizer_json("", cased)),
+      load(tokenizer_json(R"(,{"id":20,"content":"tree x","normalized":false})")),
+      load(tokenizer_json(R"(,{"id":20,"content":"!\u00e9","normalized":false})")),
+      Tokenizer::load(folder.path)};
+  Rng rng(11);
+  int64_t ids = 0, cut = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const Tokenizer& tokenizer = *tokenizers[i % std::size(tokenizers)];
+    const std::string first = made_text(rng), second = made_text(rng);
+    EncodeOptions whole;
+    whole.add_special_tokens = rng.below(4) != 0;
+    whole.max_length = rng.below(2) == 0 ? 0 : static_cast<int64_t>(3 + rng.below(20));
+    EncodeOptions alone = whole;
+    alone.ids_only = true;
+    const Encoding one = tokenizer.encode(first, whole), one_ids = tokenizer.encode(first, alone);
+    ASSERT_EQ(one.ids, one_ids.ids) << i << ": " << first;
+    ASSERT_EQ(one.truncated, one_ids.truncated);
+    ASSERT_TRUE(one_ids.type_ids.empty() && one_ids.offsets.empty());
+    const Encoding two = tokenizer.encode_pair(first, second, whole),
+                   two_ids = tokenizer.encode_pair(first, second, alone);
+    ASSERT_EQ(two.ids, two_ids.ids) << i << ": " << first << " | " << second;
+    ASSERT_EQ(two.truncated, two_ids.truncated);
+    const std::vector<int32_t> types =
+        two_ids.type_ids.empty() ? std::vector<int32_t>(two.ids.size(), 0) : two_ids.type_ids;
+    ASSERT_EQ(two.type_ids, types);
+    ids += std::ssize(one.ids);
+    cut += one.truncated ? 1 : 0;
+  }
+  EXPECT_GT(ids, 100000);
+  EXPECT_GT(cut, 1000);
+}
+
+TEST(Tokenizer, ManyTextsOnManyThreads) {
   const auto tokenizer = load(tokenizer_json());
-  const auto seconds = [&](const std::string& unit, std::size_t bytes) {
-    std::string text;
-    while (text.size() < bytes) text += unit;
-    double best = 1e9;
-    for (int round = 0; round < 3; ++round) {
-      const auto begin = std::chrono::steady_clock::now();
-      (void)tokenizer->encode(text);
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    }
-    return best;
-  };
-  // Eight times the text: 8 times the time when linear, 64 times when quadratic.
-  for (const char* unit : {"the ", "s", "\u0301\u0323", "\u0130", "国", "\xff"})
-    EXPECT_LT(seconds(unit, 1 << 20), 24 * seconds(unit, 1 << 17)) << unit;
+  Rng rng(12);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 1000; ++i) texts.push_back(made_text(rng));
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    const std::vector<Encoding> all = encode_all(*tokenizer, pool, texts, {});
+    ASSERT_EQ(all.size(), texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) ASSERT_EQ(all[i].ids, tokenizer->encode(texts[i]).ids);
+  }
+}
+
+TEST(Tokenizer, LongLinesTakeLinearTime) {
+  for (const bool ids_only : {false, true}) {
+    const auto tokenizer = load(tokenizer_json());
+    EncodeOptions how;
+    how.ids_only = ids_only;
+    const auto seconds = [&](const std::string& unit, std::size_t bytes) {
+      std::string text;
+      while (text.size() < bytes) text += unit;
+      double best = 1e9;
+      for (int round = 0; round < 3; ++round) {
+        const auto begin = std::chrono::steady_clock::now();
+        (void)tokenizer->encode(text, how);
+        best =
+            std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+      }
+      return best;
+    };
+    // Eight times the text: 8 times the time when linear, 64 times when quadratic.
+    for (const char* unit : {"the ", "s", "\u0301\u0323", "\u0130", "国", "\xff"})
+      EXPECT_LT(seconds(unit, 1 << 20), 24 * seconds(unit, 1 << 17)) << unit;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares `penjing tokenize` with the Hugging Face tokenizers library, ids and character offsets, line by line.
+"""Compares `penjing tokenize` with the Hugging Face tokenizers library, ids and character offsets, and the
+ids that --ids-only gives, line by line.
 
 usage: tokenizer_compare.py FOLDER [--penjing build/release/penjing] [--data ../shared/data] [--wikipedia 60000]
   FOLDER  holds tokenizer.json; lines: every text file of --data (the xz ones sampled), every code point alone and
@@ -71,16 +72,19 @@ def main():
         lines += data_lines(arguments.data, arguments.wikipedia)
     different = 0
     with tempfile.TemporaryDirectory() as folder:
-        source, result = pathlib.Path(folder) / "in.txt", pathlib.Path(folder) / "out.jsonl"
+        source, result, alone = (pathlib.Path(folder) / name for name in ("in.txt", "out.jsonl", "ids.jsonl"))
         source.write_bytes(b"\n".join(lines) + b"\n")
         subprocess.run([arguments.penjing, "tokenize", arguments.folder, "--input", source, "--output", result], check=True)
-        with open(result) as ours:
+        subprocess.run([arguments.penjing, "tokenize", arguments.folder, "--input", source, "--output", alone, "--ids-only"],
+                       check=True)
+        with open(result) as ours, open(alone) as ids_only:
             for begin in range(0, len(lines), 20000):
                 block = lines[begin:begin + 20000]
                 wanted = reference.encode_batch([line.decode(errors="replace") for line in block])
                 for line, want in zip(block, wanted):
                     got = json.loads(next(ours))
-                    if got["ids"] != want.ids or [tuple(o) for o in got["offsets"]] != want.offsets:
+                    ids = json.loads(next(ids_only))["ids"]
+                    if got["ids"] != want.ids or ids != want.ids or [tuple(o) for o in got["offsets"]] != want.offsets:
                         different += 1
                         if different <= 15:
                             print("differs:", ascii(line[:80]), "\n  ours ", got["tokens"][:12], got["offsets"][:12],

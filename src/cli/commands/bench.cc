@@ -86,8 +86,10 @@ void run_batch(Contender& c, const RaggedBatch& batch) {
 
 void run_texts(Contender& c, const Work& work) {
   RaggedBatch batch;
+  EncodeOptions how;
+  how.ids_only = true;
   for (const auto& text : work.texts) {
-    const Encoding encoding = c.loaded.tokenizer->encode(text);
+    const Encoding encoding = c.loaded.tokenizer->encode(text, how);
     batch.append(encoding.ids, encoding.type_ids);
   }
   run_batch(c, batch);

@@ -47,6 +47,7 @@ int run(const CommonOptions& common) {
   }
   EncodeOptions how;
   how.max_length = loaded.max_length;
+  how.ids_only = true;
   std::vector<Encoding> encodings;
   int64_t truncated = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {

@@ -165,7 +165,7 @@ int run(const CommonOptions& common) {
     std::erase_if(modules,
                   [](const SentenceModule& m) { return m.kind == SentenceModule::Kind::kNormalize; });
     loaded.engine = Engine::build(loaded.model, {{kind}});
-    loaded.predictor = loaded.engine->new_session(std::make_shared<ThreadPool>(common.threads));
+    loaded.predictor = loaded.engine->new_session(loaded.pool);
     model_normalizes = false;
   }
   const bool scale = !options.tokens && (options.normalize || (model_normalizes && options.dimensions > 0));
@@ -173,6 +173,7 @@ int run(const CommonOptions& common) {
   EncodeOptions how;
   how.max_length = options.max_length > 0 ? std::min(options.max_length, loaded.predictor->max_length())
                                           : loaded.max_length;
+  how.ids_only = true;
   // As Sentence-Transformers counts it: the prompt's own encoding less its closing token.
   const int64_t prompt_length =
       prompt.empty() ? 0 : static_cast<int64_t>(loaded.tokenizer->encode(prompt).ids.size()) - 1;
@@ -184,18 +185,20 @@ int run(const CommonOptions& common) {
   int64_t total = 0, truncated = 0;
   std::size_t next_text = 0;
   const auto read_block = [&] {
-    std::vector<Encoding> block;
+    std::vector<std::string> texts;
     std::string text;
-    while (block.size() < kBlock) {
+    while (texts.size() < kBlock) {
       if (next_text < options.texts.size()) {
         text = options.texts[next_text++];
       } else if (!lines || !lines->next(text)) {
         break;
       }
       check_interrupt();
-      block.push_back(loaded.tokenizer->encode(prompt + text, how));
-      truncated += block.back().truncated ? 1 : 0;
+      texts.push_back(prompt + text);
     }
+    std::vector<Encoding> block = encode_all(*loaded.tokenizer, *loaded.pool, texts, how);
+    truncated += std::count_if(block.begin(), block.end(),
+                               [](const Encoding& encoding) { return encoding.truncated; });
     total += static_cast<int64_t>(block.size());
     return block;
   };

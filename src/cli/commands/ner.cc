@@ -159,7 +159,7 @@ int run(const CommonOptions& common) {
             list.push_back(Json::object({{"entity", label},
                                          {"score", unit.scores[static_cast<std::size_t>(unit.best())]},
                                          {"index", static_cast<uint64_t>(unit.first_token)},
-                                         {"word", loaded.tokenizer->token(unit.ids[0])},
+                                         {"word", std::string(loaded.tokenizer->token(unit.ids[0]))},
                                          {"start", unit.begin},
                                          {"end", unit.end}}));
           }

@@ -43,6 +43,7 @@ int run(const CommonOptions& common) {
   LoadedModel loaded = load_model(options.model, common);
   EncodeOptions how;
   how.max_length = loaded.max_length;
+  how.ids_only = true;
   std::vector<Encoding> encodings;
   std::vector<double> scores(texts.size());
   int64_t truncated = 0;

@@ -207,12 +207,10 @@ int run(const CommonOptions& common) {
   const OutputKind kind = common_output(model, reference);
   EncodeOptions how;
   how.max_length = std::min(model.max_length, reference.max_length);
-  std::vector<Encoding> encodings;
-  int64_t truncated = 0;
-  for (const auto& text : texts) {
-    encodings.push_back(reference.tokenizer->encode(text, how));
-    truncated += encodings.back().truncated ? 1 : 0;
-  }
+  how.ids_only = kind != OutputKind::kMaskedLogits;  // which wants the special ones marked
+  const std::vector<Encoding> encodings = encode_all(*reference.tokenizer, *reference.pool, texts, how);
+  const auto truncated = std::count_if(encodings.begin(), encodings.end(),
+                                       [](const Encoding& encoding) { return encoding.truncated; });
   if (truncated > 0)
     log_info("{} of {} texts were cut to {} tokens", truncated, texts.size(), how.max_length);
   const Outcome outcome = kind == OutputKind::kMaskedLogits ? compare_masked(model, reference, encodings)
