@@ -1,8 +1,9 @@
-// Text -> ids alone, one thread: how many bytes and texts a second, best of several rounds over a file of
+// Text -> ids alone: how many bytes and texts a second, best of several rounds over a file of
 // texts, a text a line.
 //
-// usage: tokenizer_bench MODEL-FOLDER TEXTS [--rounds 5] [--places] [--load]
+// usage: tokenizer_bench MODEL-FOLDER TEXTS [--rounds 5] [--places] [--threads 1] [--load]
 //   --places  with offsets, words and masks, as `penjing tokenize` gives them
+//   --threads share the texts out among so many
 //   --load    times the reading of the tokenizer's files as well
 // Prints one line of JSON.
 #include <fmt/format.h>
@@ -16,11 +17,14 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/thread_pool.h"
 #include "text/tokenizer.h"
 
 namespace {
 
-using namespace penjing;
+using penjing::EncodeOptions;
+using penjing::Error;
+using penjing::Tokenizer;
 
 double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -28,23 +32,25 @@ double seconds() {
 
 int run(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: tokenizer_bench MODEL-FOLDER TEXTS [--rounds N] [--places] [--load]\n");
+    std::fprintf(
+        stderr, "usage: tokenizer_bench MODEL-FOLDER TEXTS [--rounds N] [--places] [--threads N] [--load]\n");
     return 2;
   }
-  int rounds = 5;
+  int rounds = 5, threads = 1;
   bool places = false, load = false;
   for (int i = 3; i < argc; ++i) {
     const std::string_view argument = argv[i];
     places = places || argument == "--places";
     load = load || argument == "--load";
+    if (argument == "--threads" && i + 1 < argc) threads = std::max(1, std::atoi(argv[++i]));
     if (argument == "--rounds" && i + 1 < argc) rounds = std::max(1, std::atoi(argv[++i]));
   }
-  const std::string content = read_text_file(argv[2], std::size_t{1} << 30);
-  std::vector<std::string_view> texts;
+  const std::string content = penjing::read_text_file(argv[2], std::size_t{1} << 30);
+  std::vector<std::string> texts;
   std::size_t bytes = 0;
   for (std::size_t at = 0; at < content.size();) {
     const std::size_t end = std::min(content.find('\n', at), content.size());
-    texts.push_back(std::string_view(content).substr(at, end - at));
+    texts.push_back(content.substr(at, end - at));
     bytes += end - at;
     at = end + 1;
   }
@@ -55,6 +61,7 @@ int run(int argc, char** argv) {
     best_load = std::min(best_load, seconds() - begin);
   }
   const auto tokenizer = Tokenizer::load(argv[1]);
+  penjing::ThreadPool pool(threads);
   EncodeOptions how;
   how.ids_only = !places;
   double best = 1e9;
@@ -62,7 +69,7 @@ int run(int argc, char** argv) {
   for (int round = 0; round < rounds; ++round) {
     ids = 0;
     const double begin = seconds();
-    for (const std::string_view text : texts) ids += tokenizer->encode(text, how).ids.size();
+    for (const auto& encoding : encode_all(*tokenizer, pool, texts, how)) ids += encoding.ids.size();
     best = std::min(best, seconds() - begin);
   }
   fmt::print("{{\"texts\": {}, \"bytes\": {}, \"ids\": {}, \"seconds\": {:.6f}, \"mb_per_s\": {:.2f}",
