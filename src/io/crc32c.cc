@@ -1,6 +1,7 @@
 #include "io/crc32c.h"
 
 #include <array>
+#include <cstring>
 
 namespace penjing {
 
@@ -22,9 +23,64 @@ struct Tables {
   }
 };
 
+#if defined(__x86_64__)
+// SSE 4.2 has an instruction for eight bytes, with a latency of three cycles: three chains run side by side.
+// Chains are joined by appending zeros to the first ones: crc(a b) = shift(crc(a)) ^ crc(b), `shift` being
+// linear, so four tables of 256 for a fixed length do.
+constexpr std::size_t kChain = 4096;
+
+struct ZeroTables {
+  std::array<std::array<uint32_t, 256>, 4> table{};
+  ZeroTables() {
+    std::array<uint32_t, 32> bit{};  // what kChain zero bytes make of each bit
+    for (uint32_t i = 0; i < 32; ++i) {
+      uint32_t crc = 1u << i;
+      for (std::size_t n = 0; n < kChain * 8; ++n) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0u);
+      bit[i] = crc;
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      for (uint32_t b = 0; b < 256; ++b) {
+        for (uint32_t i = 0; i < 8; ++i) table[k][b] ^= (b >> i & 1) != 0 ? bit[8 * k + i] : 0;
+      }
+    }
+  }
+  uint32_t shift(uint32_t crc) const {
+    return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
+  }
+};
+
+__attribute__((target("sse4.2"))) uint32_t hardware_crc32c(std::span<const std::byte> bytes, uint32_t crc) {
+  static const ZeroTables zeros;
+  const auto word = [&](std::size_t at) {
+    uint64_t value = 0;
+    std::memcpy(&value, bytes.data() + at, sizeof value);
+    return value;
+  };
+  uint64_t a = ~crc;
+  std::size_t at = 0;
+  for (; at + 3 * kChain <= bytes.size(); at += 3 * kChain) {
+    uint64_t b = 0, c = 0;
+    for (std::size_t i = at; i < at + kChain; i += 8) {
+      a = __builtin_ia32_crc32di(a, word(i));
+      b = __builtin_ia32_crc32di(b, word(i + kChain));
+      c = __builtin_ia32_crc32di(c, word(i + 2 * kChain));
+    }
+    a = zeros.shift(zeros.shift(static_cast<uint32_t>(a)) ^ static_cast<uint32_t>(b)) ^ c;
+  }
+  for (; at + 8 <= bytes.size(); at += 8) a = __builtin_ia32_crc32di(a, word(at));
+  for (; at < bytes.size(); ++at)
+    a = __builtin_ia32_crc32qi(static_cast<uint32_t>(a), static_cast<uint8_t>(bytes[at]));
+  return ~static_cast<uint32_t>(a);
+}
+#endif
+
 }  // namespace
 
 uint32_t crc32c(std::span<const std::byte> bytes, uint32_t crc) {
+#if defined(__x86_64__)
+  static const bool hardware = __builtin_cpu_supports("sse4.2") != 0;
+  if (hardware) return hardware_crc32c(bytes, crc);
+#endif
   static const Tables tables;
   const auto& t = tables.table;
   crc = ~crc;

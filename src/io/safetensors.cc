@@ -348,7 +348,8 @@ TensorMap read_model_tensors(const std::filesystem::path& folder, std::vector<st
 }
 
 std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
-                              const std::vector<std::pair<std::string, std::string>>& metadata) {
+                              const std::vector<std::pair<std::string, std::string>>& metadata,
+                              std::size_t alignment) {
   std::vector<const TensorMap::Entry*> order;
   for (const auto& entry : tensors) order.push_back(&entry);
   std::sort(order.begin(), order.end(), [](const TensorMap::Entry* a, const TensorMap::Entry* b) {
@@ -373,7 +374,7 @@ std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap
                                                     {"data_offsets", std::move(offsets)}}));
   }
   std::string text = header.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');
+  text.append((alignment - (sizeof(uint64_t) + text.size()) % alignment) % alignment, ' ');
   OutputFile file(path);
   const uint64_t header_bytes = text.size();
   file.write(std::as_bytes(std::span(&header_bytes, 1)));

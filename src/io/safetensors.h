@@ -28,9 +28,11 @@ TensorMap read_model_tensors(const std::filesystem::path& folder,
                              std::vector<std::filesystem::path>* files = nullptr);
 
 // Writes through OutputFile, in the reference writer's order: descending element alignment, then name; header
-// padded with spaces to 8 bytes; metadata {"format":"pt"} plus what is given. Returns the file's size.
+// padded with spaces so that the data begin at a multiple of `alignment`; metadata {"format":"pt"} plus what is
+// given. Returns the file's size.
 std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
-                              const std::vector<std::pair<std::string, std::string>>& metadata = {});
+                              const std::vector<std::pair<std::string, std::string>>& metadata = {},
+                              std::size_t alignment = 8);
 
 // Refuses (kInput) a path below `folder` that leaves it: absolute, "..", or a symlink whose target lies
 // outside, the Hugging Face cache's own blobs excepted. Returns the full path.

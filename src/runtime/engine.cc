@@ -31,6 +31,15 @@ class EngineImpl : public Engine {
     return std::make_unique<Session>(model_, std::move(pool), max_batch_tokens, observer);
   }
   std::size_t packed_bytes() const override { return model_->packed_bytes; }
+  TensorMap packed_tensors() const override {
+    TensorMap tensors;
+    const auto add = [&tensors](const Program& program) {
+      for (const PackedLinear& linear : program.linears) add_packed_tensors(linear.matrix, tensors);
+    };
+    add(model_->encoder);
+    for (const Head& head : model_->heads) add(head.program);
+    return tensors;
+  }
   const Description& description() const override { return model_->description; }
 
   std::vector<ProductKind> product_kinds() const override {
@@ -63,22 +72,25 @@ class EngineImpl : public Engine {
 
 }  // namespace
 
-PackedModel::PackedModel(const Model& model, const std::vector<OutputKind>& wanted)
+PackedModel::PackedModel(const Model& model, const EngineOptions& options)
     : description(model.description), embedding(model), is_sentence_model(!model.sentence.modules.empty()) {
-  LinearPacker packer;
+  LinearPacker packer(options.stored);
   encoder = plan_encoder(model, packer);
   for (const OutputKind kind : kHeadKinds) {
-    bool pack = wanted.empty();
-    for (const OutputKind one : wanted) pack = pack || one == kind;
+    bool pack = options.heads.empty();
+    for (const OutputKind one : options.heads) pack = pack || one == kind;
     if (!pack) continue;
     if (std::optional<Head> head = plan_head(model, kind, packer)) heads.push_back(std::move(*head));
   }
+  if (options.stored != nullptr && options.stored->begin() != options.stored->end())
+    stored = options.stored->begin()->tensor.bytes.data();
   packed_bytes = packer.packed_bytes() + embedding.bytes();
   check_mapping();
 }
 
 void PackedModel::check_mapping() const {
   MappedFile::check_address(embedding.word().bytes.data());
+  if (stored != nullptr) MappedFile::check_address(stored);
 }
 
 const Head* PackedModel::find_head(OutputKind kind) const {
@@ -89,7 +101,7 @@ const Head* PackedModel::find_head(OutputKind kind) const {
 }
 
 std::shared_ptr<const Engine> Engine::build(const Model& model, const EngineOptions& options) {
-  auto packed = std::make_shared<PackedModel>(model, options.heads);
+  auto packed = std::make_shared<PackedModel>(model, options);
   log_plan(*packed);
   return std::make_shared<EngineImpl>(std::move(packed));
 }

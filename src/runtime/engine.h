@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "model/model.h"
+#include "model/tensor.h"
 #include "predict/predictor.h"
 #include "runtime/linear_op.h"
 #include "runtime/step_observer.h"
@@ -13,7 +14,8 @@
 namespace penjing {
 
 struct EngineOptions {
-  std::vector<OutputKind> heads;  // which heads to pack; empty: all the model has
+  std::vector<OutputKind> heads;            // which heads to pack; empty: all the model has
+  std::shared_ptr<const TensorMap> stored = nullptr;  // packed_tensors() of an engine of the same model, or null
 };
 
 // The encoder's matrices of one kind: how their products are computed.
@@ -40,6 +42,8 @@ class Engine {
                                                  int64_t max_batch_tokens = 16384,
                                                  StepObserver* observer = nullptr) const = 0;
   virtual std::size_t packed_bytes() const = 0;
+  // The packed matrices, for a later build() on a CPU like this one (see EngineOptions).
+  virtual TensorMap packed_tensors() const = 0;
   virtual const Description& description() const = 0;
   virtual std::vector<ProductKind> product_kinds() const = 0;  // the largest share first
 };

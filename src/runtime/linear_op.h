@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "base/aligned.h"
@@ -33,17 +35,18 @@ struct PackedMatrix {
   const gemm_i8::Kernel* i8 = nullptr;
   const spmm_f32::Kernel* sparse_f32 = nullptr;
   const spmm_i8::Kernel* sparse_i8 = nullptr;
-  AlignedBuffer<std::byte> weight;
-  AlignedBuffer<float> scale;      // integers: [out], padded to 16 like the next
-  AlignedBuffer<int32_t> row_sum;  // integers
-  double zero_blocks = 0;          // share of 4x1 blocks that are zero
+  std::string name;  // of the first layer that uses it
+  int64_t out = 0, in = 0;
+  std::span<const std::byte> weight;
+  std::span<const float> scale;                     // integers: [out], padded to 16 like the next
+  std::span<const int32_t> row_sum;                 // integers
+  double zero_blocks = 0;                           // share of 4x1 blocks that are zero
+  std::vector<std::shared_ptr<const void>> owners;  // of what the spans show: memory, or a mapped pack
 
   bool sparse() const { return sparse_f32 != nullptr || sparse_i8 != nullptr; }
   Arithmetic arithmetic() const;
   InputFormat input_format() const;
-  std::size_t bytes() const {
-    return weight.size() + scale.size() * sizeof(float) + row_sum.size() * sizeof(int32_t);
-  }
+  std::size_t bytes() const { return weight.size() + scale.size_bytes() + row_sum.size_bytes(); }
 };
 
 // How the input of a product that does not read floats is converted. Products whose converters are equal
@@ -80,35 +83,6 @@ struct PackedLinear {
   void run(const float* x, const float* residual, float* y, int64_t n_begin, int64_t n_end, int width) const;
   void run(const ConvertedInput& x, const float* residual, float* y, int64_t n_begin, int64_t n_end,
            int width) const;
-};
-
-// Packs weights, one matrix for each distinct tensor: a weight shared by several layers (ALBERT, or
-// compression_config.shared) is packed once. Weight-only and FP16 weights, and BF16 ones on a CPU without
-// that arithmetic, are expanded to FP32, which is said once in the log.
-class LinearPacker {
- public:
-  // One product, or two for a low-rank pair: right [rank, in] without bias, then left [out, rank].
-  std::vector<PackedLinear> pack(const Linear& linear);
-  std::size_t packed_bytes() const { return packed_bytes_; }
-
- private:
-  std::shared_ptr<const PackedMatrix> pack_f32(const Tensor& weight, const std::vector<float>& values,
-                                               int64_t out, int64_t in);
-  std::shared_ptr<const PackedMatrix> pack_bf16(const Linear& linear);
-  std::shared_ptr<const PackedMatrix> pack_i8(const Linear& linear);
-  void note_expansion(const Linear& linear);
-
-  struct Packed {
-    const std::byte* key;  // first byte of the weight tensor
-    const std::byte* scale_key;
-    bool integer;
-    std::shared_ptr<const void> owner;  // keeps the bytes alive, so that the key stays unique
-    std::shared_ptr<const PackedMatrix> matrix;
-  };
-  std::shared_ptr<const PackedMatrix> find(const Tensor& weight, const Tensor* scale, bool integer) const;
-  std::vector<Packed> packed_;
-  std::size_t packed_bytes_ = 0;
-  bool noted_ = false;
 };
 
 }  // namespace penjing

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/model.h"
-#include "runtime/linear_op.h"
+#include "runtime/linear_packer.h"
 #include "runtime/norm_op.h"
 
 namespace penjing {

@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "predict/predictor.h"
 #include "runtime/embedding_op.h"
+#include "runtime/engine.h"
 #include "runtime/executor.h"
 #include "runtime/heads.h"
 
@@ -15,7 +16,7 @@ namespace penjing {
 
 // What Engine::build makes of a model, and sessions share.
 struct PackedModel {
-  PackedModel(const Model& model, const std::vector<OutputKind>& heads);
+  PackedModel(const Model& model, const EngineOptions& options);
 
   Description description;
   EmbeddingOp embedding;
@@ -23,9 +24,11 @@ struct PackedModel {
   std::vector<Head> heads;
   bool is_sentence_model = false;
   std::size_t packed_bytes = 0;
+  const std::byte* stored = nullptr;  // an address in the file that packed weights are read from
 
   const Head* find_head(OutputKind kind) const;
-  void check_mapping() const;  // throws kIo when the file that the word embeddings are read from has shrunk
+  // Throws kIo when a file that weights are read from has shrunk.
+  void check_mapping() const;
 };
 
 // One forward at a time on its own scratch memory.

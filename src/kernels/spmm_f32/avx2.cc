@@ -13,6 +13,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2, 0.2, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kAvx2, 0.2, packed_bytes, pack, valid, run};
 
 }  // namespace penjing::spmm_f32::avx2

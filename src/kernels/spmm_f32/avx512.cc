@@ -11,6 +11,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512, 0.1, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kAvx512, 0.2, packed_bytes, pack, valid, run};
 
 }  // namespace penjing::spmm_f32::avx512

@@ -66,6 +66,25 @@ void pack(const float* w, int64_t n, int64_t k, void* packed) {
   }
 }
 
+bool valid(const void* packed, std::size_t bytes, int64_t n, int64_t k) {
+  if (n < 1 || k < 1) return false;
+  const int64_t words = index_words(n, k), step = (k + kBlock - 1) / kBlock + 1;
+  const auto* first = static_cast<const int32_t*>(packed);
+  if (bytes / 4 < static_cast<std::size_t>(words) || first[0] != 0) return false;
+  for (int64_t i = 0; i + 1 < words; ++i) {
+    const int32_t most =
+        (i + 1) % step == 0 ? 0 : static_cast<int32_t>(kBlock);  // a group begins where one ends
+    if (first[i + 1] < first[i] || first[i + 1] - first[i] > most) return false;
+  }
+  const int64_t blocks = first[words - 1];
+  if (bytes < static_cast<std::size_t>(round_up_16(words + blocks) + blocks * kOutputs) * 4) return false;
+  const int32_t* input = first + words;
+  for (int64_t i = 0; i < blocks; ++i) {
+    if (input[i] < 0 || input[i] >= k) return false;
+  }
+  return true;
+}
+
 inline Blocks unpack(const penjing::spmm_f32::Args& args) {
   Blocks blocks;
   blocks.num_sums = (args.k + kBlock - 1) / kBlock;

@@ -34,6 +34,9 @@ struct Kernel {
   double worthwhile;
   std::size_t (*packed_bytes)(const float* w, int64_t n, int64_t k);
   void (*pack)(const float* w, int64_t n, int64_t k, void* packed);
+  // Whether `bytes` bytes from elsewhere are such a packed matrix: run() then reads nothing beyond them, nor
+  // beyond x.
+  bool (*valid)(const void* packed, std::size_t bytes, int64_t n, int64_t k);
   void (*run)(const Args& args);
 };
 

@@ -70,6 +70,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2, 0.2, packed_bytes<int16_t>, pack<int16_t>, run};
+const Kernel kernel = {Isa::kAvx2, 0.3, packed_bytes<int16_t>, pack<int16_t>, valid<int16_t>, run};
 
 }  // namespace penjing::spmm_i8::avx2

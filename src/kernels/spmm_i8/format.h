@@ -77,6 +77,25 @@ void pack(const int8_t* w, int64_t n, int64_t k, void* packed) {
 }
 
 template <typename Weight>
+bool valid(const void* packed, std::size_t bytes, int64_t n, int64_t k) {
+  const int64_t groups = groups_of(n), quads_per_group = (k + 3) / 4;
+  const auto* first = static_cast<const int32_t*>(packed);
+  if (n < 1 || k < 1 || bytes / 4 < static_cast<std::size_t>(groups + 1) || first[0] != 0) return false;
+  for (int64_t group = 0; group < groups; ++group) {
+    if (first[group + 1] < first[group] || first[group + 1] - first[group] > quads_per_group) return false;
+  }
+  const int64_t quads = first[groups];
+  if (bytes < static_cast<std::size_t>(round_up_16(groups + 1 + 4 * quads)) * 4 +
+                  static_cast<std::size_t>(quads) * 16 * sizeof(Weight))
+    return false;
+  const int32_t* input = first + groups + 1;
+  for (int64_t i = 0; i < 4 * quads; ++i) {
+    if (input[i] < 0 || input[i] >= k) return false;
+  }
+  return true;
+}
+
+template <typename Weight>
 Quads<Weight> unpack(const penjing::spmm_i8::Args& args) {
   Quads<Weight> quads;
   quads.first = static_cast<const int32_t*>(args.w);
