@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "cli/stored_pack.h"
 
 namespace penjing::cli {
 
@@ -28,7 +29,8 @@ LoadedModel load_model(const std::string& name, const CommonOptions& common, con
   LoadedModel loaded;
   const auto folder = resolve_model(name);
   loaded.model = read_model(folder);
-  loaded.tokenizer = Tokenizer::load(folder);
+  const StoredModel stored = read_stored(folder);
+  loaded.tokenizer = Tokenizer::load(folder, stored.tokenizer);
   if (loaded.tokenizer->vocab_size() > loaded.model.description.embedding.vocab_size) {
     fail(ErrorKind::kFormat, "{}: the tokenizer has {} tokens, the embedding table {} rows", folder.string(),
          loaded.tokenizer->vocab_size(), loaded.model.description.embedding.vocab_size);
@@ -43,7 +45,7 @@ LoadedModel load_model(const std::string& name, const CommonOptions& common, con
       modules.front() = pooling;
     }
   }
-  loaded.engine = Engine::build(loaded.model, {options.heads});
+  loaded.engine = Engine::build(loaded.model, {options.heads, stored.tensors});
   if (pool == nullptr) pool = std::make_shared<ThreadPool>(common.threads);
   loaded.pool = std::move(pool);
   loaded.predictor = loaded.engine->new_session(loaded.pool);

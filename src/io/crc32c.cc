@@ -45,7 +45,8 @@ struct ZeroTables {
     }
   }
   uint32_t shift(uint32_t crc) const {
-    return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
+    return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^
+           table[3][crc >> 24];
   }
 };
 

@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -39,15 +42,29 @@ std::vector<SourceFile> list_source_files(const std::filesystem::path& model) {
   return files;
 }
 
-// In the order of the names, which is not that of the file.
-uint32_t checksum(const TensorMap& tensors) {
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+// Of everything that the file says but the checksum itself; arrays in the order of their names, which is not
+// that of the file.
+std::string checksum(const Metadata& metadata, const TensorMap& tensors) {
+  uint32_t crc = 0;
+  const auto add = [&crc](const std::string& text) {
+    crc = crc32c(std::as_bytes(std::span(text)), crc32c(std::as_bytes(std::span("|", 1)), crc));
+  };
+  for (const auto& [key, value] : metadata) {
+    if (key == "crc32c" || key == "format") continue;
+    add(key);
+    add(value);
+  }
   std::vector<const TensorMap::Entry*> order;
   for (const auto& entry : tensors) order.push_back(&entry);
   std::sort(order.begin(), order.end(),
             [](const TensorMap::Entry* a, const TensorMap::Entry* b) { return a->name < b->name; });
-  uint32_t crc = 0;
-  for (const TensorMap::Entry* entry : order) crc = crc32c(entry->tensor.bytes, crc);
-  return crc;
+  for (const TensorMap::Entry* entry : order) {
+    add(fmt::format("{} {} {}", entry->name, name_of(entry->tensor.type), to_string(entry->tensor.shape)));
+    crc = crc32c(entry->tensor.bytes, crc);
+  }
+  return std::to_string(crc);
 }
 
 // Empty when the pack was made from the files that are there.
@@ -88,12 +105,10 @@ std::size_t write_pack(const std::filesystem::path& model, std::string_view isa,
                                   {"time", file.time},
                                   {"sha256", sha256_file(model / file.name)}}));
   }
-  return write_safetensors(pack_path(model, isa), tensors,
-                           {{"penjing.pack", std::to_string(kPackVersion)},
-                            {"isa", std::string(isa)},
-                            {"crc32c", std::to_string(checksum(tensors))},
-                            {"files", files.dump()}},
-                           kAlignment);
+  Metadata metadata = {
+      {"penjing.pack", std::to_string(kPackVersion)}, {"isa", std::string(isa)}, {"files", files.dump()}};
+  metadata.emplace_back("crc32c", checksum(metadata, tensors));
+  return write_safetensors(pack_path(model, isa), tensors, metadata, kAlignment);
 }
 
 Pack read_pack(const std::filesystem::path& model, std::string_view isa, bool thorough) {
@@ -114,10 +129,10 @@ Pack read_pack(const std::filesystem::path& model, std::string_view isa, bool th
     };
     if (find("penjing.pack") != std::to_string(kPackVersion) || find("isa") != isa)
       return refuse(PackState::kStale, "another version of Penjing wrote it");
+    if (find("crc32c") != checksum(file.metadata, file.tensors))
+      return refuse(PackState::kDamaged, "its checksum is wrong");
     std::string difference = find_difference(model, Json::parse(find("files"), "files"), thorough);
     if (!difference.empty()) return refuse(PackState::kStale, std::move(difference));
-    if (find("crc32c") != std::to_string(checksum(file.tensors)))
-      return refuse(PackState::kDamaged, "its checksum is wrong");
     pack.tensors = std::make_shared<const TensorMap>(std::move(file.tensors));
     pack.state = PackState::kUsable;
     return pack;

@@ -203,6 +203,10 @@ const std::string& Tokenizer::continuing_prefix() const {
   return state_->prefix;
 }
 
+StoredTokenizer Tokenizer::stored() const {
+  return {state_->json, state_->vocabulary.tables(), nullptr};
+}
+
 std::vector<Encoding> encode_all(const Tokenizer& tokenizer, ThreadPool& pool,
                                  std::span<const std::string> texts, const EncodeOptions& options) {
   constexpr std::size_t kChunk = 32;

@@ -3,11 +3,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "text/vocabulary.h"
 
 namespace penjing {
 
@@ -36,12 +39,22 @@ struct Encoding {
 
 struct TemplatePiece;
 
+// A tokenizer.json without its vocabulary, and the vocabulary's tables: what a pack keeps, so that a start
+// need not parse the files.
+struct StoredTokenizer {
+  std::string_view json;
+  Vocabulary::Tables vocabulary;
+  std::shared_ptr<const void> owner;  // of the two
+};
+
 // Text -> ids as the model's own tokenizer files say. Immutable and thread-safe.
 class Tokenizer {
  public:
   // tokenizer.json if there is one, else vocab.txt with tokenizer_config.json. Throws kFormat, kUnsupported
   // (naming what we do not have) or kInput (no tokenizer in the folder).
-  static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
+  // With `stored`, made from the folder's files, only tokenizer_config.json is read.
+  static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder,
+                                               const std::optional<StoredTokenizer>& stored = std::nullopt);
   ~Tokenizer();
 
   Encoding encode(std::string_view text, const EncodeOptions& options = {}) const;
@@ -58,6 +71,7 @@ class Tokenizer {
   int32_t unk_id() const;
   int64_t model_max_length() const;              // from tokenizer_config.json; 0: not said
   const std::string& continuing_prefix() const;  // "##"
+  StoredTokenizer stored() const;                // for a pack; valid while the tokenizer is
 
  private:
   struct State;

@@ -262,6 +262,49 @@ void read_post_processor(const Json* part, const std::string& file, TokenizerBui
 
 }  // namespace
 
+void TokenizerBuilder::read_rules(const Json& root, const std::string& file, State& state) {
+  (void)root.as_object(file);
+  const Json* model = find_object(root, "model");
+  if (model == nullptr) fail(ErrorKind::kFormat, "{}: model is missing", file);
+  const Json* type = model->find("type");
+  if (type != nullptr && type->as_string(file + ": model.type") != "WordPiece") {
+    fail(ErrorKind::kUnsupported, "{}: model.type \"{}\"; supported: WordPiece", file, type->as_string(file));
+  }
+  if (!state.vocabulary.finished()) state.vocabulary.finish(file);
+  const auto text = [&](const char* key, const char* fallback) {
+    const Json* value = find_object(*model, key);
+    return value == nullptr ? std::string(fallback)
+                            : value->as_string(fmt::format("{}: model.{}", file, key));
+  };
+  state.unk_token = text("unk_token", "[UNK]");
+  state.prefix = text("continuing_subword_prefix", "##");
+  if (const Json* most = find_object(*model, "max_input_chars_per_word")) {
+    state.max_chars = most->as_int(file + ": model.max_input_chars_per_word");
+    if (state.max_chars < 1 || state.max_chars > 1 << 20) {
+      fail(ErrorKind::kFormat, "{}: model.max_input_chars_per_word is {}; wanted 1 to {}", file,
+           state.max_chars, 1 << 20);
+    }
+  }
+  state.normalization = read_normalizer(find_object(root, "normalizer"), file);
+  const Json* pre = find_object(root, "pre_tokenizer");
+  if (pre == nullptr || type_of(*pre, file + ": pre_tokenizer") != "BertPreTokenizer") {
+    fail(ErrorKind::kUnsupported, "{}: pre_tokenizer \"{}\"; supported: BertPreTokenizer", file,
+         pre == nullptr ? "none" : type_of(*pre, file));
+  }
+  read_added_tokens(root, file, state);
+  read_post_processor(find_object(root, "post_processor"), file, state);
+  if (const Json* decoder = find_object(root, "decoder"))
+    state.clean_up = flag(*decoder, "cleanup", true, file + ": decoder");
+  state.json = root.dump();
+}
+
+std::unique_ptr<Tokenizer::State> TokenizerBuilder::from_stored(const StoredTokenizer& stored) {
+  auto state = std::make_unique<State>();
+  state->vocabulary = Vocabulary(stored.vocabulary, stored.owner);
+  read_rules(Json::parse(stored.json, "stored tokenizer"), "stored tokenizer", *state);
+  return state;
+}
+
 std::unique_ptr<Tokenizer::State> TokenizerBuilder::from_tokenizer_json(const std::filesystem::path& path) {
   const std::string file = path.string();
   auto state = std::make_unique<State>();
@@ -272,73 +315,61 @@ std::unique_ptr<Tokenizer::State> TokenizerBuilder::from_tokenizer_json(const st
   parse_json_stream({reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()}, file,
                     limits, reader);
   mapped->check();
-
-  const Json& root = reader.root;
-  (void)root.as_object(file);
-  const Json* model = find_object(root, "model");
-  if (model == nullptr) fail(ErrorKind::kFormat, "{}: model is missing", file);
-  const Json* type = model->find("type");
-  if (type != nullptr && type->as_string(file + ": model.type") != "WordPiece") {
-    fail(ErrorKind::kUnsupported, "{}: model.type \"{}\"; supported: WordPiece", file, type->as_string(file));
-  }
-  state->vocabulary.finish(file);
-  const auto text = [&](const char* key, const char* fallback) {
-    const Json* value = find_object(*model, key);
-    return value == nullptr ? std::string(fallback)
-                            : value->as_string(fmt::format("{}: model.{}", file, key));
-  };
-  state->unk_token = text("unk_token", "[UNK]");
-  state->prefix = text("continuing_subword_prefix", "##");
-  if (const Json* most = find_object(*model, "max_input_chars_per_word")) {
-    state->max_chars = most->as_int(file + ": model.max_input_chars_per_word");
-    if (state->max_chars < 1 || state->max_chars > 1 << 20) {
-      fail(ErrorKind::kFormat, "{}: model.max_input_chars_per_word is {}; wanted 1 to {}", file,
-           state->max_chars, 1 << 20);
-    }
-  }
-  state->normalization = read_normalizer(find_object(root, "normalizer"), file);
-  const Json* pre = find_object(root, "pre_tokenizer");
-  if (pre == nullptr || type_of(*pre, file + ": pre_tokenizer") != "BertPreTokenizer") {
-    fail(ErrorKind::kUnsupported, "{}: pre_tokenizer \"{}\"; supported: BertPreTokenizer", file,
-         pre == nullptr ? "none" : type_of(*pre, file));
-  }
-  read_added_tokens(root, file, *state);
-  read_post_processor(find_object(root, "post_processor"), file, *state);
-  if (const Json* decoder = find_object(root, "decoder"))
-    state->clean_up = flag(*decoder, "cleanup", true, file + ": decoder");
+  read_rules(reader.root, file, *state);
   return state;
 }
 
+// As Hugging Face's BertTokenizerFast makes a tokenizer.json of it.
 std::unique_ptr<Tokenizer::State> TokenizerBuilder::from_vocab(const std::filesystem::path& vocab, bool lower,
                                                                bool chinese, bool strip) {
   const std::string file = vocab.string();
   auto state = std::make_unique<State>();
+  Vocabulary& vocabulary = state->vocabulary;
   const std::string text = read_text_file(vocab, kMaxFileBytes);
   int64_t id = 0;
   for (std::size_t at = 0; at < text.size(); ++id) {
-    std::size_t end = std::min(text.find('\n', at), text.size());
-    std::string token = text.substr(at, end - at);
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    std::string_view token = std::string_view(text).substr(at, end - at);
     at = end + 1;
-    while (!token.empty() && (token.back() == '\r' || token.back() == ' ')) token.pop_back();
+    while (!token.empty() && (token.back() == '\r' || token.back() == ' ')) token.remove_suffix(1);
     if (token.size() > 4096)
       fail(ErrorKind::kFormat, "{}: line {} has {} bytes; at most 4096", file, id + 1, token.size());
-    if (state->vocabulary.find(token) >= 0) {
+    if (vocabulary.find(token) >= 0) {
       fail(ErrorKind::kFormat, "{}: line {} repeats the token \"{}\"", file, id + 1, token);
     }
-    state->vocabulary.add(token, id);
+    vocabulary.add(token, id);
   }
-  state->vocabulary.finish(file);
-  state->normalization = {true, chinese, strip, lower};
+  vocabulary.finish(file);
+  Json added = Json::array();
   for (const char* name : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}) {
-    const int32_t found = state->vocabulary.find(name);
+    const int32_t found = vocabulary.find(name);
     if (found < 0) fail(ErrorKind::kFormat, "{}: the special token {} is missing", file, name);
-    state->added.push_back({found, name, decode_utf8(name), false, false, false, true});
+    added.push_back(
+        Json::object({{"id", found}, {"content", name}, {"normalized", false}, {"special", true}}));
   }
-  use_bert_template(*state, state->vocabulary.find("[CLS]"), state->vocabulary.find("[SEP]"));
+  const auto fixed = [&](const char* name) {
+    Json pair = Json::array();
+    pair.push_back(name);
+    pair.push_back(vocabulary.find(name));
+    return pair;
+  };
+  const Json root = Json::object(
+      {{"added_tokens", std::move(added)},
+       {"normalizer", Json::object({{"type", "BertNormalizer"},
+                                    {"clean_text", true},
+                                    {"handle_chinese_chars", chinese},
+                                    {"strip_accents", strip},
+                                    {"lowercase", lower}})},
+       {"pre_tokenizer", Json::object({{"type", "BertPreTokenizer"}})},
+       {"post_processor",
+        Json::object({{"type", "BertProcessing"}, {"sep", fixed("[SEP]")}, {"cls", fixed("[CLS]")}})},
+       {"model", Json::object({{"type", "WordPiece"}, {"unk_token", "[UNK]"}})}});
+  read_rules(root, file, *state);
   return state;
 }
 
-std::shared_ptr<const Tokenizer> Tokenizer::load(const std::filesystem::path& folder) {
+std::shared_ptr<const Tokenizer> Tokenizer::load(const std::filesystem::path& folder,
+                                                 const std::optional<StoredTokenizer>& stored) {
   std::error_code error;
   Json config = Json::object();
   const auto config_path = folder / "tokenizer_config.json";
@@ -347,7 +378,9 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::filesystem::path& fo
   }
   const std::string where = config_path.string();
   std::unique_ptr<State> state;
-  if (std::filesystem::exists(folder / "tokenizer.json", error)) {
+  if (stored) {
+    state = TokenizerBuilder::from_stored(*stored);
+  } else if (std::filesystem::exists(folder / "tokenizer.json", error)) {
     state = TokenizerBuilder::from_tokenizer_json(folder / "tokenizer.json");
   } else if (std::filesystem::exists(folder / "vocab.txt", error)) {
     const bool lower = flag(config, "do_lower_case", true, where);

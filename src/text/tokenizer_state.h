@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "text/id_splitter.h"
 #include "text/normalizer.h"
 #include "text/splitter.h"
@@ -32,15 +33,21 @@ struct Tokenizer::State {
   std::optional<IdSplitter> ids;          // over the members above
   std::vector<TemplatePiece> single, pair;
   int64_t model_max_length = 0;
+  std::string json;  // tokenizer.json without the vocabulary
   int32_t mask_id = -1;
   bool clean_up = true;
 };
 
 struct TokenizerBuilder {
   using State = Tokenizer::State;
+  static std::unique_ptr<State> from_stored(const StoredTokenizer& stored);
   static std::unique_ptr<State> from_tokenizer_json(const std::filesystem::path& path);
   static std::unique_ptr<State> from_vocab(const std::filesystem::path& vocab, bool lower, bool chinese,
                                            bool strip_accents);
+
+ private:
+  // Everything but the vocabulary, which is in `state`.
+  static void read_rules(const Json& root, const std::string& file, State& state);
 };
 
 }  // namespace penjing

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string_view>
-#include <vector>
 
 namespace penjing {
 
@@ -10,20 +11,37 @@ namespace penjing {
 // a hash table. Ids are dense from 0.
 class Vocabulary {
  public:
+  struct Slot {
+    uint32_t tag = 0;  // low half of the hash; the high bits choose the slot
+    int32_t id = -1;   // until finish(): index in the order of add()
+  };
+  struct Tables {
+    std::span<const char> bytes;
+    std::span<const uint32_t> begin;  // size + 1
+    std::span<const Slot> slots;      // a power of two, at most half full
+  };
+
+  Vocabulary();
+  // Of tables that were stored, which `owner` keeps. Throws kFormat for some that could not be read safely.
+  Vocabulary(Tables tables, std::shared_ptr<const void> owner);
+
   // Refuses (kFormat) a second use of a text.
   void add(std::string_view token, int64_t id);
   void finish(
       std::string_view file);  // every id from 0 to size - 1 must be taken; throws kFormat naming a hole
+
+  bool finished() const { return finished_; }
 
   int32_t find(std::string_view token) const { return find({}, token, hash(kHashSeed, token)); }  // or -1
   // Of the token prefix + rest, whose hash is known.
   int32_t find(std::string_view prefix, std::string_view rest, uint64_t hash) const;
   std::string_view token(int32_t id) const {
     const auto i = static_cast<std::size_t>(id);
-    return {bytes_.data() + begin_[i], begin_[i + 1] - begin_[i]};
+    return {tables_.bytes.data() + tables_.begin[i], tables_.begin[i + 1] - tables_.begin[i]};
   }
-  int64_t size() const { return static_cast<int64_t>(begin_.size()) - 1; }
+  int64_t size() const { return static_cast<int64_t>(tables_.begin.size()) - 1; }
   std::size_t longest() const { return longest_; }  // bytes of the longest token
+  const Tables& tables() const { return tables_; }
 
   // The hash of a text from the hash of all but its last byte, so that those of all prefixes come in one
   // pass.
@@ -35,18 +53,16 @@ class Vocabulary {
   }
 
  private:
-  struct Slot {
-    uint32_t tag = 0;  // low half of the hash; the high bits choose the slot
-    int32_t id = -1;   // until finish(): index in the order of add()
-  };
+  struct Growing;
   void grow();
+  void show();  // the tables that grow
 
-  std::vector<char> bytes_;
-  std::vector<uint32_t> begin_{0};           // size + 1
-  std::vector<Slot> slots_{Slot{}, Slot{}};  // a power of two, at most half full
-  int shift_ = 63;                           // 64 - log2(slots)
+  Tables tables_;
+  int shift_ = 63;  // 64 - log2(slots)
   std::size_t longest_ = 0;
-  std::vector<int32_t> ids_;  // until finish(): in the order of add()
+  bool finished_ = false;
+  std::shared_ptr<Growing> growing_;   // while tokens are added
+  std::shared_ptr<const void> owner_;  // of what the tables show
 };
 
 }  // namespace penjing
