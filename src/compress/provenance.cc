@@ -32,7 +32,7 @@ std::string yaml_text(const std::string& text) {
 // The YAML head of a model card, with our keys added where the author has not set them.
 std::string card_text(const Model& source, const StepRecord& step) {
   const SideFile* old = find_side_file(source, "README.md");
-  std::string head, body = old == nullptr ? "" : old->content;
+  std::string head, body = old == nullptr ? "" : std::string(old->text());
   if (body.starts_with("---\n")) {
     auto end = body.find("\n---\n", 3);
     if (end == std::string::npos && body.ends_with("\n---")) end = body.size() - 4;

@@ -75,7 +75,7 @@ int64_t count_text_lines(const std::filesystem::path& path) {
   if (file == nullptr) return -1;
   int64_t lines = 0;
   char last = '\n';
-  std::vector<char> block(1 << 20);
+  std::vector<char> block(1 << 16);
   while (const std::size_t got = std::fread(block.data(), 1, block.size(), file.get())) {
     lines += std::count(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(got), '\n');
     last = block[got - 1];

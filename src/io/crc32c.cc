@@ -32,11 +32,15 @@ constexpr std::size_t kChain = 4096;
 struct ZeroTables {
   std::array<std::array<uint32_t, 256>, 4> table{};
   ZeroTables() {
-    std::array<uint32_t, 32> bit{};  // what kChain zero bytes make of each bit
-    for (uint32_t i = 0; i < 32; ++i) {
-      uint32_t crc = 1u << i;
-      for (std::size_t n = 0; n < kChain * 8; ++n) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0u);
-      bit[i] = crc;
+    // What zero bits make of each bit: one, then twice as many each time.
+    std::array<uint32_t, 32> bit{};
+    for (uint32_t i = 0; i < 32; ++i) bit[i] = i == 0 ? 0x82f63b78u : 1u << (i - 1);
+    for (std::size_t bits = 1; bits < kChain * 8; bits *= 2) {
+      std::array<uint32_t, 32> twice{};
+      for (uint32_t i = 0; i < 32; ++i) {
+        for (uint32_t j = 0; j < 32; ++j) twice[i] ^= (bit[i] >> j & 1) != 0 ? bit[j] : 0;
+      }
+      bit = twice;
     }
     for (std::size_t k = 0; k < 4; ++k) {
       for (uint32_t b = 0; b < 256; ++b) {

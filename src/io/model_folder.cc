@@ -18,6 +18,7 @@ namespace {
 // Side files carried through: text, small. Anything larger or of another kind (weights, onnx/, images) stays
 // behind.
 constexpr std::size_t kMaxSideFileBytes = 32u << 20;
+constexpr std::size_t kMaxReadBytes = 64u << 10;  // larger ones are mapped: most runs never look at them
 constexpr std::size_t kMaxConfigBytes = 16u << 20;
 
 std::string environment(const char* name) {
@@ -46,7 +47,11 @@ std::vector<SideFile> read_side_files(const std::filesystem::path& folder) {
     if (!std::filesystem::is_regular_file(path, error) ||
         std::filesystem::file_size(path, error) > kMaxSideFileBytes)
       return;
-    files.push_back({relative.generic_string(), read_text_file(path, kMaxSideFileBytes)});
+    if (std::filesystem::file_size(path, error) > kMaxReadBytes) {
+      files.push_back({relative.generic_string(), "", MappedFile::open(path)});
+    } else {
+      files.push_back({relative.generic_string(), read_text_file(path, kMaxReadBytes)});
+    }
   };
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const auto relative = entry.path().filename();
@@ -165,7 +170,8 @@ void write_model(const Model& model, const std::filesystem::path& out, const std
   const auto write_side = [&](const SideFile& file) {
     const auto path = contained_path(folder.path(), file.path);
     std::filesystem::create_directories(path.parent_path(), error);
-    write_text_file(path, file.content);
+    write_text_file(path, file.text());
+    if (file.file != nullptr) file.file->check();
   };
   for (const SideFile& file : model.side_files) {
     const bool replaced =

@@ -176,7 +176,7 @@ void set_side_file(Model& model, const std::string& path, const Json& content) {
 // modules.json as it is, or for the pooling that was asked for in its place.
 Json modules_of(Model& model) {
   for (const SideFile& file : model.side_files) {
-    if (file.path == "modules.json") return Json::parse(file.content, file.path);
+    if (file.path == "modules.json") return Json::parse(file.text(), file.path);
   }
   Json modules = Json::array();
   modules.push_back(module_entry(0, "", "Transformer"));

@@ -9,6 +9,11 @@
 
 namespace penjing {
 
+std::string_view SideFile::text() const {
+  if (file == nullptr) return content;
+  return {reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()};
+}
+
 namespace {
 
 constexpr const char* kWhere = "config.json: model_type";

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/json.h"
+#include "base/mapped_file.h"
 #include "model/description.h"
 #include "model/tensor.h"
 
@@ -35,6 +38,8 @@ struct SentenceSpec {
 struct SideFile {
   std::string path;
   std::string content;
+  std::shared_ptr<const MappedFile> file = nullptr;  // where the content is instead, of a large file
+  std::string_view text() const;
 };
 
 // A model in memory: everything its folder says. Tensors are views into mapped files until changed.

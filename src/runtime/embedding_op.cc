@@ -42,8 +42,16 @@ EmbeddingOp::EmbeddingOp(const Model& model) {
         fail(ErrorKind::kFormat, "{}: the first position is row {} of {}", position.name, position.offset,
              position.count);
       }
-      position_ = expand(resolve_embedding(model.tensors, position.name, position.count, width_));
-      position_.erase(position_.begin(), position_.begin() + position.offset * width_);
+      const EmbeddingTable table = resolve_embedding(model.tensors, position.name, position.count, width_);
+      const std::byte* bytes = table.weight.bytes.data();
+      if (table.weight.type == DType::kF32 && reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0) {
+        position_ = {reinterpret_cast<const float*>(bytes), table.weight.bytes.size() / sizeof(float)};
+        position_owner_ = table.weight.owner;
+      } else {
+        expanded_position_ = expand(table);
+        position_ = expanded_position_;
+      }
+      position_ = position_.subspan(static_cast<std::size_t>(position.offset * width_));
       const int64_t rows = position.count - position.offset;
       max_length_ = max_length_ > 0 ? std::min(max_length_, rows) : rows;
       break;

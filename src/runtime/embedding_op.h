@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -14,10 +16,12 @@ namespace penjing {
 
 // The embedding tables: word + token type + position, summed in this order (transformers' own), FP32.
 // The word table stays where the model's file is mapped and is read row by row: F32, 16-bit, or INT8 with one
-// scale a row. The two small tables are expanded at load.
+// scale a row. So do positions in F32; token types and other positions are expanded at load.
 class EmbeddingOp {
  public:
   explicit EmbeddingOp(const Model& model);
+  EmbeddingOp(const EmbeddingOp&) = delete;  // position_ may show its own memory
+  EmbeddingOp& operator=(const EmbeddingOp&) = delete;
 
   int64_t width() const { return width_; }
   int64_t vocab_size() const { return vocab_size_; }
@@ -36,8 +40,10 @@ class EmbeddingOp {
   void read_word(int32_t id, float* row) const;
 
   EmbeddingTable word_;
-  std::vector<float> word_scale_;       // INT8: [vocab]
-  std::vector<float> type_, position_;  // row-major; position_ begins at the row of the first position
+  std::vector<float> word_scale_;                // INT8: [vocab]
+  std::vector<float> type_, expanded_position_;  // row-major
+  std::span<const float> position_;  // from the first position's row on: the checkpoint's own, or expanded
+  std::shared_ptr<const void> position_owner_;
   int64_t width_ = 0, vocab_size_ = 0, num_types_ = 0, max_length_ = 0;
 };
 

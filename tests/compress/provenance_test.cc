@@ -15,7 +15,7 @@ const StepRecord kStep = {"quantize", Json::object({{"scheme", "w8a8"}}), Json::
 
 std::string file_of(const std::vector<SideFile>& files, const std::string& path) {
   for (const SideFile& file : files) {
-    if (file.path == path) return file.content;
+    if (file.path == path) return std::string(file.text());
   }
   return "no file " + path;
 }
