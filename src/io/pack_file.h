@@ -12,9 +12,9 @@ namespace penjing {
 
 // What a program derives from a model's files before it can run it, stored beside them so that the next start
 // only maps it: MODEL/penjing.ISA.pack, one for each class of CPU. A .safetensors file whose arrays begin at
-// multiples of 64 bytes; its metadata name the files it was made from with size, time and SHA-256, the version
-// of the arrays' layouts and the CRC-32C of the arrays. What the arrays mean is the business of those who gave
-// them.
+// multiples of 64 bytes; its metadata name the files it was made from with size, time and SHA-256, the
+// version of the arrays' layouts and the CRC-32C of the arrays. What the arrays mean is the business of those
+// who gave them.
 
 // To be raised with every change of a packed layout (kernels/, runtime/linear_packer.h, text/vocabulary.h);
 // tests/runtime/pack_test.cc fails when a layout changes and this does not.

@@ -28,8 +28,8 @@ TensorMap read_model_tensors(const std::filesystem::path& folder,
                              std::vector<std::filesystem::path>* files = nullptr);
 
 // Writes through OutputFile, in the reference writer's order: descending element alignment, then name; header
-// padded with spaces so that the data begin at a multiple of `alignment`; metadata {"format":"pt"} plus what is
-// given. Returns the file's size.
+// padded with spaces so that the data begin at a multiple of `alignment`; metadata {"format":"pt"} plus what
+// is given. Returns the file's size.
 std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                               const std::vector<std::pair<std::string, std::string>>& metadata = {},
                               std::size_t alignment = 8);

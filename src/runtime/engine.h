@@ -14,8 +14,9 @@
 namespace penjing {
 
 struct EngineOptions {
-  std::vector<OutputKind> heads;            // which heads to pack; empty: all the model has
-  std::shared_ptr<const TensorMap> stored = nullptr;  // packed_tensors() of an engine of the same model, or null
+  std::vector<OutputKind> heads;  // which heads to pack; empty: all the model has
+  std::shared_ptr<const TensorMap> stored =
+      nullptr;  // packed_tensors() of an engine of the same model, or null
 };
 
 // The encoder's matrices of one kind: how their products are computed.

@@ -24,7 +24,8 @@ TEST(Crc32cOfLongArrays, IsThePolynomialDivision) {
   Rng rng(3);
   std::vector<std::byte> bytes(40000);
   for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.below(256));
-  for (const std::size_t length : {0, 1, 7, 8, 9, 63, 4095, 12287, 12288, 12289, 12296, 24575, 24576, 36871}) {
+  for (const std::size_t length :
+       {0, 1, 7, 8, 9, 63, 4095, 12287, 12288, 12289, 12296, 24575, 24576, 36871}) {
     for (std::size_t begin = 0; begin < 9; ++begin) {
       const auto part = std::span<const std::byte>(bytes).subspan(begin, length);
       const auto start = static_cast<uint32_t>(rng.bits());
