@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "base/error.h"
@@ -19,6 +20,11 @@ std::vector<float> expand(const EmbeddingTable& table) {
   return values;
 }
 
+std::vector<float> scales_of(const EmbeddingTable& table) {
+  if (table.weight.type != DType::kI8) return {};
+  return read_floats(table.scale, table.name + ".weight_scale");
+}
+
 }  // namespace
 
 EmbeddingOp::EmbeddingOp(const Model& model) {
@@ -27,7 +33,7 @@ EmbeddingOp::EmbeddingOp(const Model& model) {
   vocab_size_ = spec.vocab_size;
   max_length_ = model.description.max_positions;
   word_ = resolve_embedding(model.tensors, spec.word, vocab_size_, width_);
-  if (word_.weight.type == DType::kI8) word_scale_ = read_floats(word_.scale, spec.word + ".weight_scale");
+  word_scale_ = scales_of(word_);
   if (!spec.token_type.empty()) {
     num_types_ = spec.type_vocab_size;
     type_ = expand(resolve_embedding(model.tensors, spec.token_type, num_types_, width_));
@@ -42,16 +48,9 @@ EmbeddingOp::EmbeddingOp(const Model& model) {
         fail(ErrorKind::kFormat, "{}: the first position is row {} of {}", position.name, position.offset,
              position.count);
       }
-      const EmbeddingTable table = resolve_embedding(model.tensors, position.name, position.count, width_);
-      const std::byte* bytes = table.weight.bytes.data();
-      if (table.weight.type == DType::kF32 && reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0) {
-        position_ = {reinterpret_cast<const float*>(bytes), table.weight.bytes.size() / sizeof(float)};
-        position_owner_ = table.weight.owner;
-      } else {
-        expanded_position_ = expand(table);
-        position_ = expanded_position_;
-      }
-      position_ = position_.subspan(static_cast<std::size_t>(position.offset * width_));
+      position_ = resolve_embedding(model.tensors, position.name, position.count, width_);
+      position_scale_ = scales_of(position_);
+      first_position_ = position.offset;
       const int64_t rows = position.count - position.offset;
       max_length_ = max_length_ > 0 ? std::min(max_length_, rows) : rows;
       break;
@@ -66,24 +65,37 @@ EmbeddingOp::EmbeddingOp(const Model& model) {
 }
 
 std::size_t EmbeddingOp::bytes() const {
-  return word_.weight.bytes.size() + sizeof(float) * (word_scale_.size() + type_.size() + position_.size());
+  return word_.weight.bytes.size() + position_.weight.bytes.size() +
+         sizeof(float) * (word_scale_.size() + position_scale_.size() + type_.size());
 }
 
-void EmbeddingOp::read_word(int32_t id, float* row) const {
-  const int64_t begin = int64_t{id} * width_;
-  const std::byte* bytes = word_.weight.bytes.data();
-  switch (word_.weight.type) {
+template <bool Add>
+void EmbeddingOp::read(const EmbeddingTable& table, const std::vector<float>& scale, int64_t index,
+                       float* row) const {
+  const auto put = [row](int64_t i, float value) { row[i] = Add ? row[i] + value : value; };
+  const std::byte* bytes = table.weight.bytes.data();
+  const int64_t begin = index * width_;
+  switch (table.weight.type) {
     case DType::kF32:
-      std::memcpy(row, bytes + begin * 4, static_cast<std::size_t>(width_) * 4);
+      for (int64_t i = 0; i < width_; ++i) {
+        float value = 0;
+        std::memcpy(&value, bytes + (begin + i) * 4, sizeof value);  // may be unaligned
+        put(i, value);
+      }
       break;
     case DType::kI8: {
-      const QuantParams params{word_scale_[static_cast<std::size_t>(id)], 0, 0};
+      const QuantParams params{scale[static_cast<std::size_t>(index)], 0, 0};
       const auto* codes = reinterpret_cast<const int8_t*>(bytes) + begin;
-      for (int64_t i = 0; i < width_; ++i) row[i] = dequantize_value(codes[i], params);
+      for (int64_t i = 0; i < width_; ++i) put(i, dequantize_value(codes[i], params));
       break;
     }
     default:
-      word_.read_row(id, {row, static_cast<std::size_t>(width_)});
+      float values[64];
+      for (int64_t i = 0; i < width_; i += std::ssize(values)) {
+        const int64_t count = std::min<int64_t>(std::ssize(values), width_ - i);
+        read_floats(table.weight, begin + i, {values, static_cast<std::size_t>(count)}, table.name);
+        for (int64_t j = 0; j < count; ++j) put(i + j, values[j]);
+      }
   }
 }
 
@@ -100,16 +112,13 @@ void EmbeddingOp::run(const TokenSpan& tokens, ThreadPool& pool, float* target, 
       while (*next - tokens.offsets[0] <= token) ++next;
       const int64_t place = token - (*(next - 1) - tokens.offsets[0]);
       float* row = rows + (token - first) * width_;
-      read_word(tokens.ids[token], row);
+      read<false>(word_, word_scale_, tokens.ids[token], row);
       if (!type_.empty()) {
         const int32_t type = tokens.types != nullptr ? tokens.types[token] : 0;
         const float* add = type_.data() + type * width_;
         for (int64_t i = 0; i < width_; ++i) row[i] += add[i];
       }
-      if (!position_.empty()) {
-        const float* add = position_.data() + place * width_;
-        for (int64_t i = 0; i < width_; ++i) row[i] += add[i];
-      }
+      if (position_.rows > 0) read<true>(position_, position_scale_, first_position_ + place, row);
     }
     std::fill(rows + (last - first) * width_, rows + kLaneTokens * width_, 0.0f);
     rows_to_lanes(rows, width_, width_, target + token_offset(first, width_),

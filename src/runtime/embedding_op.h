@@ -2,8 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -16,12 +14,10 @@ namespace penjing {
 
 // The embedding tables: word + token type + position, summed in this order (transformers' own), FP32.
 // The word table stays where the model's file is mapped and is read row by row: F32, 16-bit, or INT8 with one
-// scale a row. So do positions in F32; token types and other positions are expanded at load.
+// scale a row. So do positions; token types are expanded at load.
 class EmbeddingOp {
  public:
   explicit EmbeddingOp(const Model& model);
-  EmbeddingOp(const EmbeddingOp&) = delete;  // position_ may show its own memory
-  EmbeddingOp& operator=(const EmbeddingOp&) = delete;
 
   int64_t width() const { return width_; }
   int64_t vocab_size() const { return vocab_size_; }
@@ -37,13 +33,16 @@ class EmbeddingOp {
   void run(const TokenSpan& tokens, ThreadPool& pool, float* target, float* scratch) const;
 
  private:
-  void read_word(int32_t id, float* row) const;
+  // Adds a row of a table, or sets it.
+  template <bool Add>
+  void read(const EmbeddingTable& table, const std::vector<float>& scale, int64_t index, float* row) const;
 
   EmbeddingTable word_;
-  std::vector<float> word_scale_;                // INT8: [vocab]
-  std::vector<float> type_, expanded_position_;  // row-major
-  std::span<const float> position_;  // from the first position's row on: the checkpoint's own, or expanded
-  std::shared_ptr<const void> position_owner_;
+  std::vector<float> word_scale_;  // INT8: [vocab]
+  EmbeddingTable position_;
+  std::vector<float> position_scale_;  // INT8: [rows]
+  std::vector<float> type_;            // row-major
+  int64_t first_position_ = 0;         // row of the first token
   int64_t width_ = 0, vocab_size_ = 0, num_types_ = 0, max_length_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "text/unicode.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <unordered_map>
 
@@ -21,29 +22,40 @@ struct ClassRange {
 
 constexpr uint32_t kNumCodePoints = 0x110000;
 
+// Of the first code points, as many as there is room for.
+template <typename Classes>
+void mark_classes(Classes& classes) {
+  const auto mark = [&](std::span<const Range> ranges, uint8_t flag) {
+    for (const Range& range : ranges) {
+      for (uint32_t c = range.first; c <= range.last && c < classes.size(); ++c) classes[c] |= flag;
+    }
+  };
+  mark(kRemoved, kRemovedByCleaning);
+  mark(kCleanedToSpace, kBecomesSpace);
+  mark(kSpace, kIsSpace);
+  mark(kPunctuation, kIsPunctuation);
+  mark(kChinese, kIsChinese);
+  mark(kStripped, kIsStripped);
+}
+
+// Most texts need no more, and the tables of all code points take a millisecond to make.
+struct AsciiClasses {
+  std::array<uint8_t, 0x80> classes{};
+  AsciiClasses() { mark_classes(classes); }
+};
+
 struct Tables {
   std::vector<uint8_t> classes = std::vector<uint8_t>(kNumCodePoints, 0);
   // Position of a mapping's length in the generated array.
   std::unordered_map<uint32_t, uint32_t> decomposed, lower;
 
   template <std::size_t N>
-  void mark(const Range (&ranges)[N], uint8_t flag) {
-    for (const Range& range : ranges) {
-      for (uint32_t c = range.first; c <= range.last; ++c) classes[c] |= flag;
-    }
-  }
-  template <std::size_t N>
   static void index(const uint32_t (&flat)[N], std::unordered_map<uint32_t, uint32_t>& map) {
     for (uint32_t i = 0; i < N; i += 2 + flat[i + 1]) map.emplace(flat[i], i + 1);
   }
 
   Tables() {
-    mark(kRemoved, kRemovedByCleaning);
-    mark(kCleanedToSpace, kBecomesSpace);
-    mark(kSpace, kIsSpace);
-    mark(kPunctuation, kIsPunctuation);
-    mark(kChinese, kIsChinese);
-    mark(kStripped, kIsStripped);
+    mark_classes(classes);
     index(kDecomposed, decomposed);
     index(kLower, lower);
   }
@@ -148,6 +160,8 @@ void append_utf8(std::string& out, uint32_t c) {
 }
 
 uint8_t classify_character(uint32_t code_point) {
+  static const AsciiClasses ascii;
+  if (code_point < ascii.classes.size()) return ascii.classes[code_point];
   return code_point < kNumCodePoints ? tables().classes[code_point] : uint8_t{kRemovedByCleaning};
 }
 
