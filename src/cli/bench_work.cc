@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "model/cost.h"
 
 namespace penjing::cli {
 
@@ -112,6 +113,16 @@ Work make_work(const std::string& model, const Tokenizer& tokenizer, const Shape
     work.batch.append(encoding.ids, encoding.type_ids);
   }
   return work;
+}
+
+double flops_of(const Description& d, std::span<const int64_t> lengths) {
+  double flops = 0;
+  for (const int64_t length : lengths) {
+    for (const PartCost& part : measure_cost(d, length)) {
+      if (part.part != "pooler" && part.part != "heads") flops += static_cast<double>(part.flops);
+    }
+  }
+  return flops;
 }
 
 }  // namespace penjing::cli

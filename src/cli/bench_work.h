@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "model/description.h"
 #include "text/ragged_batch.h"
 #include "text/tokenizer.h"
 
@@ -28,5 +30,8 @@ struct Work {
   RaggedBatch batch;
 };
 Work make_work(const std::string& model, const Tokenizer& tokenizer, const Shape& shape);
+
+// Operations of the encoder on sequences of these lengths, zeros counted.
+double flops_of(const Description& description, std::span<const int64_t> lengths);
 
 }  // namespace penjing::cli

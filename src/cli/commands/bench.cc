@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/bench_work.h"
+#include "cli/bench_worker.h"
 #include "cli/loaded_model.h"
 #include "cli/machine_peak.h"
 #include "eval/statistics.h"
@@ -29,7 +30,7 @@ struct Options {
   std::string model, against, shapes = "1x16,1x128,32xvar";
   int rounds = 15;
   double seconds = 0.2;
-  bool no_cold_start = false, once = false;
+  bool no_cold_start = false, once = false, worker = false;
 };
 Options options;
 
@@ -47,6 +48,8 @@ void declare(CLI::App& app) {
       ->check(CLI::Range(0.001, 60.0));
   app.add_flag("--no-cold-start", options.no_cold_start, "do not measure start to first result");
   app.add_flag("--once", options.once, "run one short sequence and stop (what the cold start measures)")
+      ->group("");
+  app.add_flag("--worker", options.worker, "answer requests on standard input (cli/bench_worker.h)")
       ->group("");
 }
 
@@ -130,16 +133,6 @@ std::optional<double> measure_cold_start(const std::string& model, int threads) 
   return *std::min_element(times.begin(), times.end());
 }
 
-double flops_of(const Description& d, const Shape& shape) {
-  double flops = 0;
-  for (const int64_t length : shape.lengths) {
-    for (const PartCost& part : measure_cost(d, length)) {
-      if (part.part != "pooler" && part.part != "heads") flops += static_cast<double>(part.flops);
-    }
-  }
-  return flops;
-}
-
 // The sentence people read: what the ratio means, and why there may be none.
 std::string verdict(double ratio, Interval interval, bool quantized) {
   const std::string range = fmt::format("95 % interval {:.2f} to {:.2f}", interval.low, interval.high);
@@ -203,7 +196,7 @@ ShapeReport time_shape(std::vector<Contender>& contenders, const Shape& shape, c
     const double peak = arithmetic == Arithmetic::kI8     ? peaks.i8
                         : arithmetic == Arithmetic::kBf16 ? peaks.bf16
                                                           : peaks.f32;
-    const double flops = flops_of(contenders[i].loaded.model.description, shape);
+    const double flops = flops_of(contenders[i].loaded.model.description, shape.lengths);
     report.plain.push_back(summarize(plain[i], shape.tokens(), flops, peak));
     report.tokenized.push_back(summarize(tokenized[i], shape.tokens(), flops, peak));
   }
@@ -250,6 +243,11 @@ int run(const CommonOptions& common) {
   if (options.once) {
     Contender c = load_contender(options.model, common, pool);
     run_texts(c, make_work(c.name, *c.loaded.tokenizer, {"1x16", {16}}));
+    return kDone;
+  }
+  if (options.worker) {
+    Contender c = load_contender(options.model, common, pool);
+    run_bench_worker(c.loaded);
     return kDone;
   }
   std::vector<Contender> contenders;

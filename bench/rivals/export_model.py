@@ -1,0 +1,44 @@
+"""Runs in PyTorch's environment: MODEL as ONNX (opset 17, names and dynamic axes as Optimum has them) and as a
+CTranslate2 model, in OUT. usage: export_model.py MODEL OUT"""
+
+import pathlib
+import sys
+
+import torch
+import transformers
+
+
+def main():
+    source, out = sys.argv[1], pathlib.Path(sys.argv[2])
+    model = transformers.AutoModel.from_pretrained(source, attn_implementation="eager").eval()
+    names = ["input_ids", "attention_mask"]
+    if model.config.model_type == "bert":
+        names.append("token_type_ids")
+
+    class Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs):
+            return self.model(**dict(zip(names, inputs)), return_dict=False)[0]
+
+    path = out / "model.onnx"
+    if not path.exists():
+        partial = out / "partial.onnx"
+        inputs = tuple(torch.ones(2, 16, dtype=torch.long) for _ in names)
+        axes = {name: {0: "batch", 1: "sequence"} for name in names + ["last_hidden_state"]}
+        torch.onnx.export(Encoder(), inputs, str(partial), input_names=names, output_names=["last_hidden_state"],
+                          dynamic_axes=axes, opset_version=17, dynamo=False)
+        partial.rename(path)
+    folder = out / "ctranslate2"
+    if not folder.exists():
+        import ctranslate2
+
+        partial = out / "partial.ctranslate2"
+        ctranslate2.converters.TransformersConverter(source).convert(str(partial), force=True)
+        partial.rename(folder)
+
+
+if __name__ == "__main__":
+    main()
