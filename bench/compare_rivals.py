@@ -137,7 +137,8 @@ def start_workers(args, files, model, threads, calibration):
     for name, folder in [("fp32", model)] + args.ours:
         command = [args.penjing, "bench", folder, "--worker", "--quiet", "--threads", str(threads)]
         workers.append(Worker("penjing", command, cpus, args.timeout, forms=[name]))
-    spec = {"model": model, "files": files, "threads": threads, "forms": args.forms, "calibration": calibration}
+    spec = {"model": model, "files": files, "threads": threads, "forms": args.forms, "calibration": calibration,
+            "penjing": args.penjing}
     for engine in args.engines:
         command = [environments.python_of(engine, args.python), str(HERE / "rivals" / "worker.py"), engine, json.dumps(spec)]
         try:

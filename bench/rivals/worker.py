@@ -6,28 +6,35 @@ the forms that work, and why others do not. Requests are those of src/cli/bench_
 
 import importlib
 import json
+import math
 import os
 import resource
 import sys
 import time
 
 
-def mean_rows(numpy, hidden, batch):
+def mean_rows(hidden, batch):
+    """Of each text's hidden states the mean, of length 1. hidden: arrays of NumPy, or lists."""
     rows = []
     for states, ids in zip(hidden, batch):
-        mean = numpy.asarray(states[: len(ids)], dtype=numpy.float64).mean(axis=0)
-        rows.append((mean / numpy.linalg.norm(mean)).tolist())
+        own = states[: len(ids)]
+        if hasattr(own, "mean"):
+            mean = own.mean(axis=0, dtype="float64").tolist()
+        else:
+            mean = [sum(column) / len(own) for column in zip(*own)]
+        length = math.sqrt(sum(x * x for x in mean))
+        rows.append([x / length for x in mean])
     return rows
 
 
-def answer(request, sessions, loaded, numpy):
+def answer(request, sessions, loaded):
     operation, form = request["op"], request.get("form")
     if operation == "load":
         session = sessions[form]
         loaded[form] = [session.prepare(batch) for batch in request["batches"]]
         rows = []
         for batch, inputs in zip(request["batches"], loaded[form]):
-            rows += mean_rows(numpy, session.run(inputs), batch)
+            rows += mean_rows(session.run(inputs), batch)
         return {"rows": rows}
     if operation == "time":
         session, until, times = sessions[form], time.perf_counter() + request["seconds"], []
@@ -46,8 +53,6 @@ def main():
     engine, spec = sys.argv[1], json.loads(sys.argv[2])
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is not an answer
-    import numpy
-
     module = importlib.import_module(f"engine_{engine}")
     sessions, failed = {}, {}
     for form in spec["forms"] or module.FORMS:
@@ -59,7 +64,7 @@ def main():
     loaded = {}
     for line in sys.stdin:
         try:
-            reply = answer(json.loads(line), sessions, loaded, numpy)
+            reply = answer(json.loads(line), sessions, loaded)
         except Exception as error:
             reply = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
         print(json.dumps(reply), file=replies, flush=True)
