@@ -26,3 +26,8 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/penjing-config.cmake.i
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/penjing-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/penjing-config.cmake ${PROJECT_BINARY_DIR}/penjing-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/penjing)
+# What `penjing bench --rivals` runs.
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/bench/compare_rivals.py ${PROJECT_SOURCE_DIR}/bench/ledger.py
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/penjing/bench)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/bench/rivals DESTINATION ${CMAKE_INSTALL_DATADIR}/penjing/bench
+  FILES_MATCHING PATTERN "*.py")

@@ -5,7 +5,10 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "base/error.h"
@@ -30,7 +33,7 @@ struct Options {
   std::string model, against, shapes = "1x16,1x128,32xvar";
   int rounds = 15;
   double seconds = 0.2;
-  bool no_cold_start = false, once = false, worker = false;
+  bool no_cold_start = false, once = false, worker = false, rivals = false;
 };
 Options options;
 
@@ -47,6 +50,10 @@ void declare(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.001, 60.0));
   app.add_flag("--no-cold-start", options.no_cold_start, "do not measure start to first result");
+  app.add_flag(
+      "--rivals", options.rivals,
+      "beside ONNX Runtime, OpenVINO, CTranslate2 and PyTorch: installs them into the cache and takes "
+      "minutes; --against is a second form of the model for Penjing. More: bench/compare_rivals.py --help");
   app.add_flag("--once", options.once, "run one short sequence and stop (what the cold start measures)")
       ->group("");
   app.add_flag("--worker", options.worker, "answer requests on standard input (cli/bench_worker.h)")
@@ -111,19 +118,47 @@ std::vector<double> time_round(Body body) {
   return times;
 }
 
+std::string own_path() {
+  char self[4096];
+  const ssize_t size = ::readlink("/proc/self/exe", self, sizeof self);
+  return size <= 0 || size == sizeof self ? "" : std::string(self, static_cast<std::size_t>(size));
+}
+
+// Becomes bench/compare_rivals.py, which lies in the source tree or was installed beside the program.
+[[noreturn]] void run_rivals(int threads) {
+  const std::string self = own_path();
+  const auto folder = std::filesystem::path(self).parent_path();
+  std::string script;
+  for (const char* place : {"../share/penjing/bench", "../../bench"}) {
+    const auto candidate = folder / place / "compare_rivals.py";
+    std::error_code error;
+    if (std::filesystem::exists(candidate, error)) script = candidate.lexically_normal().string();
+  }
+  if (script.empty())
+    fail(ErrorKind::kInput,
+         "--rivals needs bench/compare_rivals.py of the source tree, or an installed Penjing");
+  std::vector<std::string> words = {"python3",      script,      options.model,
+                                    "--penjing",    self,        "--shapes",
+                                    options.shapes, "--threads", std::to_string(threads)};
+  if (!options.against.empty()) words.insert(words.end(), {"--ours", "against=" + options.against});
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  ::execvp(arguments[0], arguments.data());
+  fail(ErrorKind::kIo, "python3 cannot be run: {}", std::strerror(errno));
+}
+
 // exec to first result of this program itself, in milliseconds; nullopt when it cannot be run.
 std::optional<double> measure_cold_start(const std::string& model, int threads) {
-  char self[4096];
-  const ssize_t size = ::readlink("/proc/self/exe", self, sizeof self - 1);
-  if (size <= 0) return std::nullopt;
-  self[size] = '\0';
+  const std::string self = own_path();
   std::vector<double> times;
   for (int i = 0; i < 5; ++i) {
     const auto begin = Clock::now();
     const pid_t child = ::fork();
     if (child == 0) {
       const std::string count = std::to_string(threads);
-      ::execl(self, self, "bench", model.c_str(), "--once", "--quiet", "--threads", count.c_str(), nullptr);
+      ::execl(self.c_str(), self.c_str(), "bench", model.c_str(), "--once", "--quiet", "--threads",
+              count.c_str(), nullptr);
       ::_exit(127);
     }
     int status = 0;
@@ -239,6 +274,7 @@ int64_t peak_memory_bytes() {
 }
 
 int run(const CommonOptions& common) {
+  if (options.rivals) run_rivals(common.threads > 0 ? common.threads : available_cpus());
   const auto pool = std::make_shared<ThreadPool>(common.threads);
   if (options.once) {
     Contender c = load_contender(options.model, common, pool);
@@ -320,7 +356,8 @@ int run(const CommonOptions& common) {
 extern const Command bench_command;
 const Command bench_command = {"bench", "how fast a model runs here, and whether the smaller one is faster",
                                "  penjing bench minilm-int8 --against minilm\n"
-                               "  penjing bench minilm --shapes 1x16,8x128 --threads 1 --json",
+                               "  penjing bench minilm --shapes 1x16,8x128 --threads 1 --json\n"
+                               "  penjing bench minilm --against minilm-int8 --rivals",
                                declare, run};
 
 }  // namespace penjing::cli
