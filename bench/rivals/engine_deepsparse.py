@@ -1,6 +1,8 @@
 """DeepSparse 1.8.0 (at end of life, kept as the mark for sparse models). It compiles a graph for one shape."""
 
 import os
+import shutil
+import tempfile
 
 import deepsparse
 import numpy
@@ -23,8 +25,11 @@ class Session:
         shape = arrays["input_ids"].shape
         if shape not in self.engines:
             names = deepsparse.utils.get_input_names(self.path)
-            self.engines[shape] = (names, deepsparse.Engine(self.path, batch_size=shape[0], num_cores=self.threads,
-                                                            input_shapes=[list(shape)] * len(names)))
+            # It writes the shapes into the file that it is given.
+            with tempfile.TemporaryDirectory() as folder:
+                own = shutil.copy(self.path, folder)
+                self.engines[shape] = (names, deepsparse.Engine(own, batch_size=shape[0], num_cores=self.threads,
+                                                                input_shapes=[list(shape)] * len(names)))
         names, engine = self.engines[shape]
         return engine, [numpy.ascontiguousarray(arrays[name]) for name in names]
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-FORMS = ["right", "wrong", "raises", "missing", "int8-far"]
+FORMS = ["right", "wrong", "raises", "missing", "int8-far", "dies", "sleeps"]
 
 
 def version():

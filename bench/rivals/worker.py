@@ -55,7 +55,9 @@ def main():
     os.dup2(2, 1)  # what libraries print is not an answer
     module = importlib.import_module(f"engine_{engine}")
     sessions, failed = {}, {}
-    for form in spec["forms"] or module.FORMS:
+    for form in module.FORMS:
+        if spec["forms"] and form not in spec["forms"]:
+            continue
         try:
             sessions[form] = module.Session(form, spec)
         except Exception as error:  # whatever a library throws

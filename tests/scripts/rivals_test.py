@@ -27,7 +27,7 @@ def want(condition, what):
 
 
 def test_counting(work):
-    result, text = compare(work, "--starts", "2", "--ours", f"again={work / 'model'}", "--ledger", str(work / "RESULTS.md"))
+    result, text = compare(work, "--starts", "2", "--forms", "right,wrong,raises,missing,int8-far", "--ours", f"again={work / 'model'}", "--ledger", str(work / "RESULTS.md"))
     rows = {(r["shape"], r["engine"], r["form"], r["way"]): r for r in result["rows"]}
     for shape, ways in (("2x8", [""]), ("4xvar", ["", "sorted"])):
         for way in ways:
