@@ -24,15 +24,16 @@ def last_change():
 
 
 def ledger_rows(result):
-    """One row for each of ours and the rivals that matter: the closest, and each engine's best in FP32."""
+    """One row for each of ours and the rivals that matter: the closest, and ONNX Runtime's best FP32 and INT8."""
     commit = git("rev-parse", "--short", "HEAD")
     for row in result["rows"]:
         if row["engine"] != "penjing" or not row["ratios"]:
             continue
         chosen = [min(row["ratios"], key=lambda name: row["ratios"][name][0])]
-        plain = [name for name in row["ratios"] if "fp32" in name and name.startswith("onnxruntime")]
-        if plain:
-            chosen.append(min(plain, key=lambda name: row["ratios"][name][0]))
+        for precision in ("fp32", "int8"):
+            forms = [name for name in row["ratios"] if name.startswith(f"onnxruntime {precision}")]
+            if forms:
+                chosen.append(min(forms, key=lambda name: row["ratios"][name][0]))
         for name in dict.fromkeys(chosen):
             ratio, low, high = row["ratios"][name]
             yield [result["date"], commit, result["machine"]["cpu"], pathlib.Path(result["model"]).name, row["shape"], row["form"],
