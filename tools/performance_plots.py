@@ -86,7 +86,8 @@ def draw_profile(out, labels):
             width = 740 * row["ms"] / total
             drawing.box(x, y + 20, width, 16, COLORS[i % len(COLORS)])
             x += width
-            text = f"{row['operation']} {row['ms'] / total:.0%}"
+            kind = "" if row["kind"] == "product" else f" ({row['kind']})"
+            text = f"{row['operation'].replace('attention.self.', '')}{kind} {row['ms'] / total:.0%}"
             if row["ms"] / total >= 0.02:
                 drawing.box(legend, y + 42, 8, 8, COLORS[i % len(COLORS)])
                 drawing.text(legend + 11, y + 50, text)

@@ -34,7 +34,8 @@ def main():
         return 100 * run("eval", model, "--task", "stsb", "--data", arguments.data)["metrics"]["spearmanr"]["value"]
 
     def speedups(model, dense):
-        found = run("bench", model, "--against", dense, "--shapes", "1x16,1x128", "--no-cold-start")["verdicts"]
+        found = run("bench", model, "--against", dense, "--shapes", "1x16,1x128", "--rounds", 7, "--seconds", 0.1,
+                    "--no-cold-start")["verdicts"]
         return {v["shape"]: [v["speedup"], v["low"], v["high"]] for v in found}
 
     def cell(speedup):
