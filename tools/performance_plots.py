@@ -78,20 +78,24 @@ def draw_profile(out, labels):
     for label in labels:
         name, path = label.split("=", 1)
         profile = json.loads(pathlib.Path(path).read_text())
-        rows = sorted(profile["operations"], key=lambda row: -row["ms"])
-        total = sum(row["ms"] for row in rows)
+        total = sum(row["ms"] for row in profile["operations"])
+        shares = {}
+        for row in profile["operations"]:
+            small = row["ms"] / total < 0.04
+            operation = row["operation"].replace("attention.self.query + key + value", "q, k, v").replace("attention.output", "attention")
+            group = "rest" if small else "attention" if row["kind"] == "attention" else operation
+            shares[group] = shares.get(group, 0) + row["ms"]
+        rows = sorted(shares.items(), key=lambda item: (item[0] == "rest", -item[1]))
         drawing.text(10, y + 14, f"{name}: {total:.3g} ms")
         x, legend = 10.0, 10.0
-        for i, row in enumerate(rows):
-            width = 740 * row["ms"] / total
+        for i, (operation, ms) in enumerate(rows):
+            width = 740 * ms / total
             drawing.box(x, y + 20, width, 16, COLORS[i % len(COLORS)])
             x += width
-            kind = "" if row["kind"] == "product" else f" ({row['kind']})"
-            text = f"{row['operation'].replace('attention.self.', '')}{kind} {row['ms'] / total:.0%}"
-            if row["ms"] / total >= 0.02:
-                drawing.box(legend, y + 42, 8, 8, COLORS[i % len(COLORS)])
-                drawing.text(legend + 11, y + 50, text)
-                legend += 18 + 6.6 * len(text)
+            text = f"{operation} {ms / total:.0%}"
+            drawing.box(legend, y + 42, 8, 8, COLORS[i % len(COLORS)])
+            drawing.text(legend + 11, y + 50, text)
+            legend += 18 + 6.8 * len(text)
         y += 60
     drawing.save(out)
 
