@@ -37,6 +37,8 @@ struct Shape {
   int64_t k, n;
 };
 constexpr Shape kShapes[] = {{384, 1152}, {384, 1536}, {1536, 384}, {768, 768}, {768, 3072}, {3072, 768}};
+constexpr gemm_i8::CodeBounds k7BitWeights = {.weight = 64, .code = 255},
+                              k7BitCodes = {.weight = 64, .code = 127};
 constexpr int64_t kCopiesBytes = 24 << 20;  // of packed weights, used in turn
 
 // One kernel on one shape: run(copy) computes the product with that copy of the weights.
@@ -100,10 +102,11 @@ class Operands {
               {x_.data(), w, scale_.data(), nullptr, y_.data(), shape_.k, shape_.n, 0, shape_.n, width_});
         });
   }
-  Candidate dense_i8() {
-    const auto& kernel = gemm_i8::select();
+  // Weights and codes of more bits than `kernel` takes give wrong integers, at the same speed.
+  Candidate dense_i8(const char* name = "gemm_i8", const gemm_i8::CodeBounds& codes = gemm_i8::kAnyCodes) {
+    const auto& kernel = gemm_i8::select(codes);
     return candidate(
-        "gemm_i8", kernel.packed_bytes(shape_.n, shape_.k),
+        name, kernel.packed_bytes(shape_.n, shape_.k),
         [&](void* packed) { kernel.pack(w8_.data(), shape_.n, shape_.k, packed); },
         [this, &kernel](const void* w) {
           kernel.run({codes_.data(), scale_.data(), integers_.data(), w, scale_.data(), integers_.data(),
@@ -195,6 +198,10 @@ int run(double seconds) {
     for (const int width : {16, 32, 48, 64}) {
       Operands operands(shape, width, 0, rng);
       std::vector<Candidate> candidates = {operands.dense_f32(), operands.dense_i8()};
+      if (&gemm_i8::select(k7BitWeights) != &gemm_i8::select()) {
+        candidates.push_back(operands.dense_i8("w7a8_i8", k7BitWeights));
+        candidates.push_back(operands.dense_i8("w7a7_i8", k7BitCodes));
+      }
       if (gemm_bf16::select().isa != Isa::kRef) candidates.push_back(operands.dense_bf16());
       time_all(candidates, operands.operations(), seconds);
       for (const Candidate& c : candidates) {

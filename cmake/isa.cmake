@@ -1,10 +1,14 @@
 # Instruction set -> compiler flags: the only place that names an -m flag. The stem of a kernel source
-# file is its instruction set. GCC 12 has no -march=znver4, so features are named one by one.
+# file is its instruction set, and of what codes it takes where that is less than all. GCC 12 has no -march=znver4, so features are named one by one.
 set(PENJING_ISA_FLAGS_ref "")
 set(PENJING_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(PENJING_ISA_FLAGS_avx2_w7a7 ${PENJING_ISA_FLAGS_avx2})
+set(PENJING_ISA_FLAGS_avx2_w7a8 ${PENJING_ISA_FLAGS_avx2})
+set(PENJING_ISA_FLAGS_avx_vnni ${PENJING_ISA_FLAGS_avx2} -mavxvnni)
 set(PENJING_ISA_FLAGS_avx512 ${PENJING_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
 set(PENJING_ISA_FLAGS_avx512_vnni ${PENJING_ISA_FLAGS_avx512} -mavx512vnni)
 set(PENJING_ISA_FLAGS_avx512_bf16 ${PENJING_ISA_FLAGS_avx512_vnni} -mavx512bf16)
+set(PENJING_ISA_FLAGS_amx ${PENJING_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-int8 -mamx-bf16)
 
 # penjing_kernels(USES module...): every src/kernels/<family>/<isa>.cc gets the flags of its stem.
 function(penjing_kernels)

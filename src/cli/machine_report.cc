@@ -34,8 +34,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Isa kBestFirst[] = {Isa::kAmx,    Isa::kAvx512Bf16, Isa::kAvx512Vnni,
-                              Isa::kAvx512, Isa::kAvx2,       Isa::kRef};
+constexpr Isa kBestFirst[] = {Isa::kAmx,     Isa::kAvx512Bf16, Isa::kAvx512Vnni, Isa::kAvx512,
+                              Isa::kAvxVnni, Isa::kAvx2,       Isa::kRef};
 
 // `find` is the family's own: null where it has no kernel for an instruction set.
 template <typename Kernel>

@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include "base/error.h"
@@ -21,10 +23,20 @@ struct Name {
 };
 constexpr Name kNames[] = {{Isa::kRef, "ref"},
                            {Isa::kAvx2, "avx2"},
+                           {Isa::kAvxVnni, "avx_vnni"},
                            {Isa::kAvx512, "avx512"},
                            {Isa::kAvx512Vnni, "avx512_vnni"},
                            {Isa::kAvx512Bf16, "avx512_bf16"},
                            {Isa::kAmx, "amx"}};
+
+#if defined(__x86_64__)
+// Linux keeps the tile registers from a process until it has asked for them, once, for all its threads.
+bool tiles_permitted() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool permitted = ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return permitted;
+}
+#endif
 
 Isa best_isa() {
   Isa best = Isa::kRef;
@@ -42,8 +54,8 @@ Isa read_limit() {
     if (!cpu_has(entry.isa)) fail(ErrorKind::kInput, "PENJING_ISA={}: this CPU does not have it", forced);
     return entry.isa;
   }
-  fail(ErrorKind::kInput, "PENJING_ISA={}: wanted ref, avx2, avx512, avx512_vnni, avx512_bf16 or amx",
-       forced);
+  fail(ErrorKind::kInput,
+       "PENJING_ISA={}: wanted ref, avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16 or amx", forced);
 }
 
 // -1: not read yet. Function-local statics would make a thrown error repeatable too, but not replaceable.
@@ -81,6 +93,11 @@ bool cpu_has(Isa isa) {
       return true;
     case Isa::kAvx2:
       return avx2;
+    case Isa::kAvxVnni: {
+      unsigned a = 0, b = 0, c = 0, d = 0;
+      // Leaf 7, subleaf 1, EAX: bit 4 AVX-VNNI.
+      return avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+    }
     case Isa::kAvx512:
       return avx512;
     case Isa::kAvx512Vnni:
@@ -88,10 +105,11 @@ bool cpu_has(Isa isa) {
     case Isa::kAvx512Bf16:
       return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
     case Isa::kAmx: {
-      if (!avx512) return false;
       unsigned a = 0, b = 0, c = 0, d = 0;
-      // Leaf 7, EDX: bit 24 AMX-TILE, bit 25 AMX-INT8. Permission is asked for by the kernel that uses it.
-      return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 24 & 1) != 0 && (d >> 25 & 1) != 0;
+      // Leaf 7, EDX: bit 22 AMX-BF16, bit 24 AMX-TILE, bit 25 AMX-INT8.
+      return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16") &&
+             __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0 &&
+             (d >> 25 & 1) != 0 && tiles_permitted();
     }
   }
   return false;

@@ -7,12 +7,13 @@
 namespace penjing {
 
 // Instruction sets that kernels are written for, in ascending order of preference.
-enum class Isa { kRef, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf16, kAmx };
+enum class Isa { kRef, kAvx2, kAvxVnni, kAvx512, kAvx512Vnni, kAvx512Bf16, kAmx };
 
-const char* name_of(Isa isa);  // "ref", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"
+const char* name_of(Isa isa);  // "ref", "avx2", "avx_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx"
 
 // What the CPU and the operating system can run (CPUID and XGETBV), highest allowed by PENJING_ISA
-// (ref|avx2|avx512|avx512_vnni|avx512_bf16|amx). An unknown or unsupported name is an Error (kInput).
+// (ref|avx2|avx_vnni|avx512|avx512_vnni|avx512_bf16|amx). An unknown or unsupported name is an Error
+// (kInput).
 bool cpu_has(Isa isa);           // ignores PENJING_ISA
 Isa isa_limit();                 // PENJING_ISA or the best there is; read once
 void force_isa_limit(Isa isa);   // tests and bench: replaces the limit; kInput when the CPU lacks it

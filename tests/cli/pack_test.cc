@@ -184,11 +184,23 @@ TEST(PackLayout, IsThatOfTheVersion) {
         {"spmm_i8 avx2", "6f344d0bdc3d763d"},        {"gemm_f32 avx512", "e67f6173633bb546"},
         {"spmm_f32 avx512", "56c2a0b86f79d175"},     {"gemm_i8 avx512_vnni", "e35092fe728a224d"},
         {"spmm_i8 avx512_vnni", "957e89b023fa06e0"}, {"gemm_bf16 avx512_bf16", "de0877446d9c580f"},
+        {"gemm_i8 amx", "7e4e44522660a80d"},         {"gemm_i8 avx_vnni", "e35092fe728a224d"},
+        {"gemm_i8 avx2_w7a7", "e35092fe728a224d"},   {"gemm_i8 avx2_w7a8", "e35092fe728a224d"},
     };
     const auto known = kKnown.find(name);
     EXPECT_TRUE(known != kKnown.end() && known->second == sha256_hex(packed).substr(0, 16))
         << "{\"" << name << "\", \"" << sha256_hex(packed).substr(0, 16) << "\"},";
   };
+  for (const auto* kernel : gemm_i8::list()) {
+    // Packing runs on less than multiplying does: plain loops, compiled for the instruction set's parent.
+    const Isa parent = kernel->isa == Isa::kAmx       ? Isa::kAvx512Bf16
+                       : kernel->isa == Isa::kAvxVnni ? Isa::kAvx2
+                                                      : kernel->isa;
+    if (!cpu_has(parent)) continue;
+    AlignedBuffer<std::byte> packed(kernel->packed_bytes(kOut, kIn));
+    kernel->pack(codes.data(), kOut, kIn, packed.data());
+    check(std::string("gemm_i8 ") + kernel->name, packed.span());
+  }
   for (const Isa isa : usable_isas()) {
     const auto pack = [&](const char* kind, const auto* kernel, const auto& w, std::size_t bytes) {
       if (kernel->isa != isa) return;
@@ -198,7 +210,6 @@ TEST(PackLayout, IsThatOfTheVersion) {
     };
     if (const auto* k = gemm_f32::find(isa)) pack("gemm_f32", k, values, k->packed_bytes(kOut, kIn));
     if (const auto* k = gemm_bf16::find(isa)) pack("gemm_bf16", k, halves, k->packed_bytes(kOut, kIn));
-    if (const auto* k = gemm_i8::find(isa)) pack("gemm_i8", k, codes, k->packed_bytes(kOut, kIn));
     if (const auto* k = spmm_f32::find(isa))
       pack("spmm_f32", k, values, k->packed_bytes(values.data(), kOut, kIn));
     if (const auto* k = spmm_i8::find(isa))

@@ -123,55 +123,6 @@ TEST(GemmF32, ReferenceIsWithinItsBound) {
   }
 }
 
-TEST(GemmI8, EqualsReferenceIncludingTheCorners) {
-  const auto kernels = fast_kernels(gemm_i8::find, "gemm_i8");
-  Rng rng(3);
-  for (const int width : kWidths) {
-    for (const int64_t k : {1, 2, 3, 4, 5, 8, 30, 67, 3072}) {
-      for (const int64_t n : {1, 3, 4, 5, 8, 9, 16, 17, 25, 37}) {
-        if (k == 3072 && n != 9) continue;
-        const int64_t k4 = (k + 3) / 4 * 4;
-        for (int pattern = 0; pattern < 4; ++pattern) {  // random, and the extremes that saturate vpmaddubsw
-          Guarded<uint8_t> x(static_cast<std::size_t>(k4 * width));
-          Guarded<int8_t> w(static_cast<std::size_t>(n * k));
-          Guarded<float> scale_x(static_cast<std::size_t>(width)), scale_w(static_cast<std::size_t>(n)),
-              bias(static_cast<std::size_t>(n)), residual(static_cast<std::size_t>(n * width)),
-              y(static_cast<std::size_t>(n * width));
-          Guarded<int32_t> zero(static_cast<std::size_t>(width)), row_sum(static_cast<std::size_t>(n));
-          for (int64_t i = 0; i < k4 * width; ++i) {
-            x[i] = pattern == 0 ? static_cast<uint8_t>(rng.below(256)) : 255;
-          }
-          for (int64_t i = 0; i < n * k; ++i) {
-            const int sign = pattern == 2 || (pattern == 3 && rng.below(2) == 0) ? -1 : 1;
-            w[i] = static_cast<int8_t>(pattern == 0 ? static_cast<int>(rng.below(255)) - 127 : sign * 127);
-          }
-          for (auto* values : {&scale_x, &scale_w, &bias, &residual}) fill(*values, rng);
-          for (int t = 0; t < width; ++t) zero[t] = static_cast<int32_t>(rng.below(256));
-          for (int64_t o = 0; o < n; ++o) {
-            row_sum[o] = 0;
-            for (int64_t i = 0; i < k; ++i) row_sum[o] += w[o * k + i];
-          }
-          const auto run = [&](const gemm_i8::Kernel& kernel) {
-            Guarded<char> packed(kernel.packed_bytes(n, k));
-            kernel.pack(w.data(), n, k, packed.data());
-            std::memset(y.data(), 0x7f, y.size() * 4);
-            kernel.run({x.data(), scale_x.data(), zero.data(), packed.data(), scale_w.data(), row_sum.data(),
-                        pattern == 1 ? nullptr : bias.data(), pattern == 2 ? nullptr : residual.data(),
-                        y.data(), k, 0, n, width});
-            return y.copy();
-          };
-          const auto wanted = run(*gemm_i8::find(Isa::kRef));
-          for (const auto* kernel : kernels) {
-            ASSERT_TRUE(same_bits(run(*kernel), wanted))
-                << name_of(kernel->isa) << " width " << width << " k " << k << " n " << n << " pattern "
-                << pattern;
-          }
-        }
-      }
-    }
-  }
-}
-
 std::vector<float> interesting_floats() {
   std::vector<float> values;
   for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 65521) {

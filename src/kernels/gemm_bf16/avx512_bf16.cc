@@ -1,10 +1,6 @@
 // BF16 product with vdpbf16ps. Weights packed [ceil(N/8)][ceil(K/2)][8][2]: as gemm_i8/avx512_vnni.cc, a pair
 // of 16-bit numbers in the place of a quad of bytes.
-#include <immintrin.h>
-
-#include "kernels/gemm_bf16/gemm_bf16.h"
-
-#define PENJING_INLINE static inline __attribute__((always_inline))
+#include "kernels/gemm_bf16/pairs_512.h"
 
 namespace penjing::gemm_bf16::avx512_bf16 {
 
@@ -31,23 +27,6 @@ void pack(const uint16_t* w, int64_t n, int64_t k, void* packed) {
   }
 }
 
-// Sixteen values to the low halves of 32-bit lanes.
-PENJING_INLINE __m512i round_16(const float* x) {
-  return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_loadu_ps(x))));
-}
-
-void convert(const float* x, int64_t features, int width, uint16_t* pairs) {
-  for (int64_t f = 0; f < features; f += 2) {
-    for (int t = 0; t < width; t += 16) {
-      __m512i pair = round_16(x + f * width + t);
-      if (f + 1 < features) {
-        pair = _mm512_or_si512(pair, _mm512_slli_epi32(round_16(x + (f + 1) * width + t), 16));
-      }
-      _mm512_storeu_si512(pairs + (f / 2 * width + t) * 2, pair);
-    }
-  }
-}
-
 PENJING_INLINE __m512bh broadcast_pair(const uint16_t* w) {
   int pair;
   __builtin_memcpy(&pair, w, 4);
@@ -66,15 +45,7 @@ PENJING_INLINE void multiply_tile(const Args& args, const uint16_t* w, int64_t g
     __builtin_prefetch(w + ahead);
     for (int o = 0; o < kOutputs; ++o) sum[o] = _mm512_dpbf16_ps(sum[o], value, broadcast_pair(w + 2 * o));
   }
-  for (int o = 0; o < kOutputs; ++o) {
-    const int64_t output = group + o;
-    if (output >= args.n_end) break;
-    __m512 y = sum[o];
-    const int64_t at = output * args.width + column;
-    if (args.bias != nullptr) y = _mm512_add_ps(y, _mm512_set1_ps(args.bias[output]));
-    if (args.residual != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(args.residual + at));
-    _mm512_storeu_ps(args.y + at, y);
-  }
+  for (int o = 0; o < kOutputs && group + o < args.n_end; ++o) finish(args, group + o, column, sum[o]);
 }
 
 void run(const Args& args) {

@@ -3,6 +3,7 @@
 // sixteen tokens are one register as they lie in memory.
 #include <immintrin.h>
 
+#include "kernels/gemm_i8/finish_512.h"
 #include "kernels/gemm_i8/gemm_i8.h"
 
 #define PENJING_INLINE static inline __attribute__((always_inline))
@@ -51,20 +52,7 @@ PENJING_INLINE void multiply_tile(const Args& args, const int8_t* w, int64_t gro
     __builtin_prefetch(w + ahead);
     for (int o = 0; o < kOutputs; ++o) sum[o] = _mm512_dpbusd_epi32(sum[o], value, broadcast_quad(w + 4 * o));
   }
-  const __m512i zero_point = _mm512_loadu_si512(args.zero_point + column);
-  const __m512 scale_x = _mm512_loadu_ps(args.scale_x + column);
-  for (int o = 0; o < kOutputs; ++o) {
-    const int64_t output = group + o;
-    if (output >= args.n_end) break;
-    const __m512i exact =
-        _mm512_sub_epi32(sum[o], _mm512_mullo_epi32(zero_point, _mm512_set1_epi32(args.row_sum[output])));
-    const __m512 scale = _mm512_mul_ps(scale_x, _mm512_set1_ps(args.scale_w[output]));
-    __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), scale);
-    const int64_t at = output * args.width + column;
-    if (args.bias != nullptr) y = _mm512_add_ps(y, _mm512_set1_ps(args.bias[output]));
-    if (args.residual != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(args.residual + at));
-    _mm512_storeu_ps(args.y + at, y);
-  }
+  for (int o = 0; o < kOutputs && group + o < args.n_end; ++o) finish(args, group + o, column, sum[o]);
 }
 
 void run(const Args& args) {
@@ -78,6 +66,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512Vnni, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kAvx512Vnni, "avx512_vnni", kAnyCodes, packed_bytes, pack, run};
 
 }  // namespace penjing::gemm_i8::avx512_vnni

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/cpu.h"
 
@@ -30,14 +31,25 @@ struct Args {
 
 inline constexpr int kOutputs = 8;  // outputs are packed in groups of 8, the last one filled with zeros
 
+// The largest magnitude of a weight and the largest code that a kernel takes without error.
+struct CodeBounds {
+  int weight, code;
+  bool hold(const CodeBounds& others) const { return others.weight <= weight && others.code <= code; }
+};
+inline constexpr CodeBounds kAnyCodes = {.weight = 128, .code = 255};
+
 struct Kernel {
   Isa isa;
+  const char* name;  // that of the instruction set, and of the codes where they are bounded
+  CodeBounds bounds;
   std::size_t (*packed_bytes)(int64_t n, int64_t k);
   void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
   void (*run)(const Args& args);
 };
 
-const Kernel& select();
-const Kernel* find(Isa isa);
+// The best kernel that takes weights and codes up to `codes`: fewer bits are faster on some CPUs.
+const Kernel& select(const CodeBounds& codes = kAnyCodes);
+const Kernel* find(Isa isa);        // the instruction set's own kernel that takes any, or null
+std::vector<const Kernel*> list();  // all, best first
 
 }  // namespace penjing::gemm_i8

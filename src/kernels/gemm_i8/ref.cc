@@ -35,6 +35,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kRef, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kRef, "ref", kAnyCodes, packed_bytes, pack, run};
 
 }  // namespace penjing::gemm_i8::ref

@@ -18,7 +18,7 @@ int64_t f32(int64_t iterations) {
   return iterations * kChains * 32;
 }
 
-int64_t i8(int64_t iterations) {
+[[maybe_unused]] int64_t i8(int64_t iterations) {
   const __m512i a = _mm512_set1_epi8(3);
   run_chains<__m512i, kChains>(
       iterations, a, [a](__m512i & v) __attribute__((always_inline)) {
@@ -38,7 +38,7 @@ int64_t i8(int64_t iterations) {
 }
 
 #if defined(__AVX512BF16__)
-int64_t bf16(int64_t iterations) {
+[[maybe_unused]] int64_t bf16(int64_t iterations) {
   const __m512 a = _mm512_castsi512_ps(_mm512_set1_epi16(0x3f00));  // 0.5
   run_chains<__m512, kChains>(
       iterations, a, [a](__m512 & v) __attribute__((always_inline)) {

@@ -1,0 +1,89 @@
+#pragma once
+
+// What the 256-bit INT8 products share: the packed form, the loop over tiles and the epilogue. Weights packed
+// [ceil(N/8)][ceil(K/4)][8][4], as avx512_vnni.cc has them, in bytes or wider: the quad of an output is
+// broadcast to the quads of eight tokens.
+#include <immintrin.h>
+
+#include "kernels/gemm_i8/gemm_i8.h"
+
+#define PENJING_INLINE static inline __attribute__((always_inline))
+
+namespace {
+
+using penjing::gemm_i8::Args;
+using penjing::gemm_i8::kOutputs;
+
+PENJING_INLINE int64_t quads_of(int64_t k) {
+  return (k + 3) / 4;
+}
+
+template <typename Weight>
+std::size_t packed_bytes(int64_t n, int64_t k) {
+  return static_cast<std::size_t>((n + kOutputs - 1) / kOutputs * kOutputs * quads_of(k) * 4) *
+         sizeof(Weight);
+}
+
+// kPlaces: which of a quad's four weights comes first, second...
+template <typename Weight, int... kPlaces>
+void pack(const int8_t* w, int64_t n, int64_t k, void* packed) {
+  auto* out = static_cast<Weight*>(packed);
+  for (int64_t group = 0; group < n; group += kOutputs) {
+    for (int64_t quad = 0; quad < quads_of(k); ++quad) {
+      for (int64_t o = group; o < group + kOutputs; ++o) {
+        for (const int i : {kPlaces...})
+          *out++ = o < n && 4 * quad + i < k ? w[o * k + 4 * quad + i] : Weight{0};
+      }
+    }
+  }
+}
+
+PENJING_INLINE __m256i load_codes(const uint8_t* x) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+}
+
+PENJING_INLINE __m256i broadcast_32_bits(const void* w) {
+  int bits;
+  __builtin_memcpy(&bits, w, 4);
+  return _mm256_set1_epi32(bits);
+}
+
+// Scales the sums of one output and eight tokens and stores them.
+PENJING_INLINE void finish(const Args& args, int64_t output, int column, __m256i sum) {
+  const __m256i zero_point = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(args.zero_point + column));
+  const __m256i exact =
+      _mm256_sub_epi32(sum, _mm256_mullo_epi32(zero_point, _mm256_set1_epi32(args.row_sum[output])));
+  const __m256 scale =
+      _mm256_mul_ps(_mm256_loadu_ps(args.scale_x + column), _mm256_set1_ps(args.scale_w[output]));
+  __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(exact), scale);
+  const int64_t at = output * args.width + column;
+  if (args.bias != nullptr) y = _mm256_add_ps(y, _mm256_set1_ps(args.bias[output]));
+  if (args.residual != nullptr) y = _mm256_add_ps(y, _mm256_loadu_ps(args.residual + at));
+  _mm256_storeu_ps(args.y + at, y);
+}
+
+// All tiles of four outputs x kVectors vectors of eight tokens. `accumulate(sums, x, w, stride, quads)` adds
+// the products of a tile to sums[4][kVectors]; x and w begin at the first quad, the next one of x is `stride`
+// bytes on, of w 4 * kOutputs weights.
+template <typename Weight, int kVectors, typename Accumulate>
+PENJING_INLINE void multiply(const Args& args, Accumulate accumulate) {
+  const int64_t quads = quads_of(args.k), stride = int64_t{4} * args.width;
+  const auto* packed = static_cast<const Weight*>(args.w);
+  for (int64_t group = args.n_begin; group < args.n_end; group += kOutputs) {
+    const Weight* w = packed + group * quads * 4;
+    for (int column = 0; column < args.width; column += 8 * kVectors) {
+      for (int o = 0; o < kOutputs && group + o < args.n_end; o += 4) {
+        __m256i sums[4][kVectors];
+        for (auto& row : sums) {
+          for (auto& sum : row) sum = _mm256_setzero_si256();
+        }
+        accumulate(sums, args.x + 4 * column, w + 4 * o, stride, quads);
+        for (int i = 0; i < 4 && group + o + i < args.n_end; ++i) {
+          for (int v = 0; v < kVectors; ++v) finish(args, group + o + i, column + 8 * v, sums[i][v]);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
