@@ -18,6 +18,7 @@
 #include "kernels/gemm_bf16/gemm_bf16.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
+#include "kernels/gemm_nbits/gemm_nbits.h"
 #include "kernels/peak/peak.h"
 #include "kernels/spmm_f32/spmm_f32.h"
 #include "kernels/spmm_i8/spmm_i8.h"
@@ -113,6 +114,23 @@ class Operands {
                       scale_.data(), nullptr, y_.data(), shape_.k, 0, shape_.n, width_});
         });
   }
+  Candidate weight_only(const char* name, int bits) {
+    const auto& kernel = gemm_nbits::select();
+    const gemm_nbits::Layout layout = {.bits = bits, .group = 32};
+    return candidate(
+        name, kernel.packed_bytes(shape_.n, shape_.k, layout),
+        [&](void* packed) {
+          std::vector<int8_t> codes = w8_;
+          if (bits == 4) {
+            for (int8_t& code : codes) code = static_cast<int8_t>(code & 7);
+          }
+          kernel.pack(codes.data(), w_.data(), shape_.n, shape_.k, layout, packed);
+        },
+        [this, &kernel, layout](const void* w) {
+          kernel.run(
+              {x_.data(), w, layout, scale_.data(), nullptr, y_.data(), shape_.k, 0, shape_.n, width_});
+        });
+  }
   Candidate sparse_i8() {
     const auto& kernel = spmm_i8::select();
     return candidate(
@@ -198,6 +216,8 @@ int run(double seconds) {
     for (const int width : {16, 32, 48, 64}) {
       Operands operands(shape, width, 0, rng);
       std::vector<Candidate> candidates = {operands.dense_f32(), operands.dense_i8()};
+      candidates.push_back(operands.weight_only("w8_f32", 8));
+      candidates.push_back(operands.weight_only("w4_f32", 4));
       if (&gemm_i8::select(k7BitWeights) != &gemm_i8::select()) {
         candidates.push_back(operands.dense_i8("w7a8_i8", k7BitWeights));
         candidates.push_back(operands.dense_i8("w7a7_i8", k7BitCodes));

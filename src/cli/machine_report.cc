@@ -21,6 +21,7 @@
 #include "kernels/gemm_bf16/gemm_bf16.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
+#include "kernels/gemm_nbits/gemm_nbits.h"
 #include "kernels/normalize/normalize.h"
 #include "kernels/peak/peak.h"
 #include "kernels/pointwise/pointwise.h"
@@ -139,6 +140,7 @@ std::vector<KernelChoice> list_kernel_choices() {
           describe_choice("gemm_bf16", gemm_bf16::select(), gemm_bf16::find),
           describe_choice("gemm_f32", gemm_f32::select(), gemm_f32::find),
           describe_choice("gemm_i8", gemm_i8::select(), gemm_i8::find),
+          describe_choice("gemm_nbits", gemm_nbits::select(), gemm_nbits::find),
           describe_choice("normalize", normalize::select(), normalize::find),
           describe_choice("peak", peak::select(), peak::find),
           describe_choice("pointwise", pointwise::select(), pointwise::find),

@@ -25,8 +25,8 @@ HeadKind head_kind(OutputKind kind) {
   }
 }
 
-// Logits: the layer's own weight, or the word embeddings. INT8 embeddings are weight-only: they are expanded,
-// as everywhere else, so that quantizing the table alone never quantizes an activation.
+// Logits: the layer's own weight, or the word embeddings. INT8 embeddings are weight-only here too, so that
+// quantizing the table alone never quantizes an activation.
 Linear resolve_projection(const Model& model, const HeadSpec& spec) {
   LinearSpec projection = spec.projection;
   if (!spec.projection_bias.empty()) projection.bias = false;

@@ -63,6 +63,19 @@ void PackedLinear::run(const float* x, const float* residual, float* y, int64_t 
                              .width = width});
     return;
   }
+  if (matrix->nbits != nullptr) {
+    matrix->nbits->run({.x = x,
+                        .w = matrix->weight.data(),
+                        .layout = matrix->layout,
+                        .bias = bias.data(),
+                        .residual = residual,
+                        .y = y,
+                        .k = in,
+                        .n_begin = n_begin,
+                        .n_end = n_end,
+                        .width = width});
+    return;
+  }
   matrix->f32->run({.x = x,
                     .w = matrix->weight.data(),
                     .bias = bias.data(),

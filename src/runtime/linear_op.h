@@ -11,6 +11,7 @@
 #include "kernels/gemm_bf16/gemm_bf16.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_i8/gemm_i8.h"
+#include "kernels/gemm_nbits/gemm_nbits.h"
 #include "kernels/quantize/quantize.h"
 #include "kernels/spmm_f32/spmm_f32.h"
 #include "kernels/spmm_i8/spmm_i8.h"
@@ -33,11 +34,13 @@ struct PackedMatrix {
   const gemm_f32::Kernel* f32 = nullptr;
   const gemm_bf16::Kernel* bf16 = nullptr;
   const gemm_i8::Kernel* i8 = nullptr;
+  const gemm_nbits::Kernel* nbits = nullptr;  // weight-only: as f32 otherwise
   const spmm_f32::Kernel* sparse_f32 = nullptr;
   const spmm_i8::Kernel* sparse_i8 = nullptr;
   std::string name;  // of the first layer that uses it
   int64_t out = 0, in = 0;
   std::span<const std::byte> weight;
+  gemm_nbits::Layout layout;                        // nbits
   std::span<const float> scale;                     // integers: [out], padded to 16 like the next
   std::span<const int32_t> row_sum;                 // integers
   double zero_blocks = 0;                           // share of 4x1 blocks that are zero

@@ -81,6 +81,10 @@ std::string stored_key(const PackedMatrix& matrix) {
   if (matrix.sparse_f32 != nullptr) return key("spmm_f32", matrix.sparse_f32->isa);
   if (matrix.sparse_i8 != nullptr) return key("spmm_i8", matrix.sparse_i8->isa);
   if (matrix.bf16 != nullptr) return key("gemm_bf16", matrix.bf16->isa);
+  if (matrix.nbits != nullptr) {
+    return fmt::format("{}|gemm_nbits {} {}|{}", matrix.name, matrix.layout.bits, matrix.layout.group,
+                       name_of(matrix.nbits->isa));
+  }
   return matrix.i8 != nullptr ? fmt::format("{}|gemm_i8|{}", matrix.name, matrix.i8->name)
                               : key("gemm_f32", matrix.f32->isa);
 }
@@ -89,9 +93,10 @@ bool fits(const PackedMatrix& matrix, std::span<const std::byte> packed) {
   const auto [out, in] = std::pair(matrix.out, matrix.in);
   if (matrix.sparse_f32 != nullptr) return matrix.sparse_f32->valid(packed.data(), packed.size(), out, in);
   if (matrix.sparse_i8 != nullptr) return matrix.sparse_i8->valid(packed.data(), packed.size(), out, in);
-  const std::size_t wanted = matrix.bf16 != nullptr ? matrix.bf16->packed_bytes(out, in)
-                             : matrix.i8 != nullptr ? matrix.i8->packed_bytes(out, in)
-                                                    : matrix.f32->packed_bytes(out, in);
+  const std::size_t wanted = matrix.bf16 != nullptr    ? matrix.bf16->packed_bytes(out, in)
+                             : matrix.i8 != nullptr    ? matrix.i8->packed_bytes(out, in)
+                             : matrix.nbits != nullptr ? matrix.nbits->packed_bytes(out, in, matrix.layout)
+                                                       : matrix.f32->packed_bytes(out, in);
   return packed.size() == round_up_64(wanted);
 }
 
@@ -264,12 +269,48 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
   return remember(linear.weight, &linear.scale, matrix);
 }
 
-void LinearPacker::note_expansion(const Linear& linear) {
+// The layout in which weight-only weights can be multiplied as they are; bits 0: there is none.
+gemm_nbits::Layout nbits_layout(const Linear& linear) {
+  const int64_t groups = linear.scale.shape.size() == 2 ? linear.scale.shape[1] : 1;
+  const gemm_nbits::Layout none = {.bits = 0};
+  if (linear.weight.type != DType::kI8 || !linear.smooth.bytes.empty() || groups <= 0 ||
+      linear.spec.in % groups != 0 || linear.scale.size() != groups * linear.spec.out)
+    return none;
+  const int64_t group = linear.spec.in / groups;
+  if (groups > 1 && group % 4 != 0) return none;
+  const auto codes =
+      std::span(reinterpret_cast<const int8_t*>(linear.weight.bytes.data()), linear.weight.bytes.size());
+  const bool narrow =
+      std::all_of(codes.begin(), codes.end(), [](int8_t code) { return code >= -8 && code <= 7; });
+  return {.bits = narrow ? 4 : 8, .group = group};
+}
+
+std::shared_ptr<const PackedMatrix> LinearPacker::pack_nbits(const Linear& linear,
+                                                             const gemm_nbits::Layout& layout) {
+  const auto [out, in] = std::pair(linear.spec.out, linear.spec.in);
+  check_shape(linear.weight, {out, in}, linear.spec.name + ".weight");
+  auto matrix = std::make_shared<PackedMatrix>();
+  matrix->name = linear.spec.name;
+  matrix->out = out;
+  matrix->in = in;
+  matrix->layout = layout;
+  matrix->nbits = &gemm_nbits::select();
+  if (restore(*matrix)) return remember(linear.weight, nullptr, matrix);
+  const auto* codes = reinterpret_cast<const int8_t*>(linear.weight.bytes.data());
+  const std::vector<float> scales = read_floats(linear.scale, linear.spec.name + ".weight_scale");
+  matrix->zero_blocks = count_zero_blocks(codes, out, in);
+  AlignedBuffer<std::byte> packed(round_up_64(matrix->nbits->packed_bytes(out, in, layout)));
+  matrix->nbits->pack(codes, scales.data(), out, in, layout, packed.data());
+  matrix->weight = keep(*matrix, std::move(packed));
+  return remember(linear.weight, nullptr, matrix);
+}
+
+void LinearPacker::note_fp32(const Linear& linear) {
   const bool weight_only = linear.kind == LinearKind::kQuantized;
   const bool narrow = linear.kind == LinearKind::kDense && linear.weight.type != DType::kF32;
   if (noted_ || (!weight_only && !narrow)) return;
   noted_ = true;
-  log_info("{}: {} weights are expanded and computed in FP32 (so are others of their kind)", linear.spec.name,
+  log_info("{}: {} weights are multiplied in FP32 (so are others of their kind)", linear.spec.name,
            weight_only ? "weight-only quantized" : name_of(linear.weight.type));
 }
 
@@ -312,8 +353,11 @@ std::vector<PackedLinear> LinearPacker::pack(const Linear& linear) {
       pairs->format = InputFormat::kPairs;
       product.input = pairs;
     } else {
-      note_expansion(linear);
+      note_fp32(linear);
       product.matrix = find(linear.weight, nullptr, false);
+      gemm_nbits::Layout layout = {.bits = 0};
+      if (!product.matrix && linear.kind == LinearKind::kQuantized) layout = nbits_layout(linear);
+      if (layout.bits != 0) product.matrix = pack_nbits(linear, layout);
       if (!product.matrix) {
         product.matrix = pack_f32(spec.name, linear.weight, spec.out, spec.in, [&] {
           std::vector<float> values = dense_weight(linear);

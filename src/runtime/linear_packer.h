@@ -14,8 +14,8 @@
 namespace penjing {
 
 // Packs weights, one matrix for each distinct tensor: a weight shared by several layers (ALBERT, or
-// compression_config.shared) is packed once. Weight-only and FP16 weights, and BF16 ones on a CPU without
-// that arithmetic, are expanded to FP32, which is said once in the log.
+// compression_config.shared) is packed once. FP16 weights, BF16 ones on a CPU without that arithmetic and
+// weight-only ones of a layout that no kernel reads are expanded to FP32, which is said once in the log.
 class LinearPacker {
  public:
   // stored: what packed_tensors() gave for the same model, or null. Matrices that are there in the form that
@@ -31,7 +31,8 @@ class LinearPacker {
                                                int64_t in, const std::function<std::vector<float>()>& values);
   std::shared_ptr<const PackedMatrix> pack_bf16(const Linear& linear);
   std::shared_ptr<const PackedMatrix> pack_i8(const Linear& linear);
-  void note_expansion(const Linear& linear);
+  std::shared_ptr<const PackedMatrix> pack_nbits(const Linear& linear, const gemm_nbits::Layout& layout);
+  void note_fp32(const Linear& linear);
   bool restore(PackedMatrix& matrix);
 
   struct Packed {

@@ -11,13 +11,14 @@
 #include <cstring>
 
 namespace penjing::testing::amx {
+namespace {
 
 struct Tile {
   int rows = 0, row_bytes = 0;
   uint8_t bytes[16][64] = {};
 };
-inline thread_local Tile tiles[8];
-inline thread_local bool configured = false;
+thread_local Tile tiles[8];
+thread_local bool configured = false;
 
 inline void load_config(const void* config) {
   const auto* bytes = static_cast<const uint8_t*>(config);
@@ -89,6 +90,7 @@ inline void bf16_pairs(int sums, int a, int b) {
   });
 }
 
+}  // namespace
 }  // namespace penjing::testing::amx
 
 #undef _tile_loadd

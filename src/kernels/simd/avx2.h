@@ -73,6 +73,17 @@ struct Vector {
     const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), index);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
   }
+  PENJING_INLINE Int load_bytes(const uint8_t* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  PENJING_INLINE Int load_signed_bytes(const int8_t* p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  PENJING_INLINE Float repeat_8(const float* p) { return load(p); }  // eight floats, as often as they fit
+  template <int kBits>
+  PENJING_INLINE Int shift_right(Int a) {  // zeros come in
+    return _mm256_srli_epi32(a, kBits);
+  }
   PENJING_INLINE Int to_int(Float a) { return _mm256_cvtps_epi32(a); }  // nearest-even
   PENJING_INLINE void store_int(int32_t* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 };

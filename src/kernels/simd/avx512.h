@@ -69,6 +69,21 @@ struct Vector {
   PENJING_INLINE Float look_up_16(const float* table, Int index) {
     return _mm512_permutexvar_ps(index, _mm512_loadu_ps(table));
   }
+  // GCC 12 takes the plain forms for reads of something uninitialized.
+  PENJING_INLINE Int load_bytes(const uint8_t* p) {
+    return _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  PENJING_INLINE Int load_signed_bytes(const int8_t* p) {
+    return _mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  // Eight floats, as often as they fit.
+  PENJING_INLINE Float repeat_8(const float* p) {
+    return _mm512_maskz_broadcast_f32x8(0xffff, _mm256_loadu_ps(p));
+  }
+  template <int kBits>
+  PENJING_INLINE Int shift_right(Int a) {  // zeros come in
+    return _mm512_maskz_srli_epi32(0xffff, a, kBits);
+  }
   PENJING_INLINE Int to_int(Float a) { return _mm512_cvtps_epi32(a); }  // nearest-even
   PENJING_INLINE void store_int(int32_t* p, Int v) { _mm512_storeu_si512(p, v); }
 };
