@@ -1,6 +1,7 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -64,6 +65,22 @@ class EngineImpl : public Engine {
     std::sort(kinds.begin(), kinds.end(),
               [](const ProductKind& a, const ProductKind& b) { return a.share > b.share; });
     return kinds;
+  }
+
+  std::vector<ProductChoice> product_choices() const override {
+    std::vector<ProductChoice> choices;
+    std::set<const PackedMatrix*> seen;
+    for (const PackedLinear& linear : model_->encoder.linears) {
+      const PackedMatrix& matrix = *linear.matrix;
+      if (!seen.insert(&matrix).second) continue;
+      const bool float_weights = matrix.f32 != nullptr || matrix.sparse_f32 != nullptr;
+      choices.push_back({matrix.name, matrix.kernel_name(), matrix.out, matrix.in, matrix.sparse(),
+                         matrix.zero_blocks,
+                         matrix.arithmetic() == Arithmetic::kI8 ? spmm_i8::select().worthwhile
+                         : float_weights                        ? spmm_f32::select().worthwhile
+                                                                : 1});
+    }
+    return choices;
   }
 
  private:

@@ -28,6 +28,17 @@ struct ProductKind {
   double zero_blocks = 0;  // of this kind, weighted by operations
 };
 
+// How one matrix of the encoder is multiplied.
+struct ProductChoice {
+  std::string name;    // of the first layer that uses it
+  std::string kernel;  // family and instruction set
+  int64_t out = 0, in = 0;
+  bool sparse = false;
+  double zero_blocks = 0;  // share of 4x1 blocks that are zero
+  double worthwhile =
+      0;  // from which share of them on the sparse kernel would have been taken; 1: there is none
+};
+
 // A model's weights packed for the chosen kernels, and its plan. Immutable: any number of sessions in any
 // threads share it. Keeps the model's mapped files alive where it still reads them (word embeddings) and
 // checks them for poisoning after each forward.
@@ -46,7 +57,8 @@ class Engine {
   // The packed matrices, for a later build() on a CPU like this one (see EngineOptions).
   virtual TensorMap packed_tensors() const = 0;
   virtual const Description& description() const = 0;
-  virtual std::vector<ProductKind> product_kinds() const = 0;  // the largest share first
+  virtual std::vector<ProductKind> product_kinds() const = 0;      // the largest share first
+  virtual std::vector<ProductChoice> product_choices() const = 0;  // in the order of the layers
 };
 
 }  // namespace penjing

@@ -1,11 +1,22 @@
 #include "runtime/linear_op.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace penjing {
 
 const char* name_of(Arithmetic arithmetic) {
   return arithmetic == Arithmetic::kI8 ? "int8" : arithmetic == Arithmetic::kBf16 ? "bf16" : "fp32";
+}
+
+std::string PackedMatrix::kernel_name() const {
+  const auto of = [](const char* family, Isa isa) { return fmt::format("{} {}", family, name_of(isa)); };
+  if (sparse_f32 != nullptr) return of("spmm_f32", sparse_f32->isa);
+  if (sparse_i8 != nullptr) return of("spmm_i8", sparse_i8->isa);
+  if (bf16 != nullptr) return of("gemm_bf16", bf16->isa);
+  if (nbits != nullptr) return of(fmt::format("gemm_nbits{}", layout.bits).c_str(), nbits->isa);
+  return i8 != nullptr ? fmt::format("gemm_i8 {}", i8->name) : of("gemm_f32", f32->isa);
 }
 
 Arithmetic PackedMatrix::arithmetic() const {

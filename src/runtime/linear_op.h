@@ -46,6 +46,7 @@ struct PackedMatrix {
   double zero_blocks = 0;                           // share of 4x1 blocks that are zero
   std::vector<std::shared_ptr<const void>> owners;  // of what the spans show: memory, or a mapped pack
 
+  std::string kernel_name() const;  // family and instruction set: "gemm_i8 avx512_vnni"
   bool sparse() const { return sparse_f32 != nullptr || sparse_i8 != nullptr; }
   Arithmetic arithmetic() const;
   InputFormat input_format() const;

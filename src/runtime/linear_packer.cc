@@ -75,18 +75,7 @@ std::span<const T> view(const Tensor& tensor) {
 }
 
 std::string stored_key(const PackedMatrix& matrix) {
-  const auto key = [&](const char* kernel, Isa isa) {
-    return fmt::format("{}|{}|{}", matrix.name, kernel, name_of(isa));
-  };
-  if (matrix.sparse_f32 != nullptr) return key("spmm_f32", matrix.sparse_f32->isa);
-  if (matrix.sparse_i8 != nullptr) return key("spmm_i8", matrix.sparse_i8->isa);
-  if (matrix.bf16 != nullptr) return key("gemm_bf16", matrix.bf16->isa);
-  if (matrix.nbits != nullptr) {
-    return fmt::format("{}|gemm_nbits {} {}|{}", matrix.name, matrix.layout.bits, matrix.layout.group,
-                       name_of(matrix.nbits->isa));
-  }
-  return matrix.i8 != nullptr ? fmt::format("{}|gemm_i8|{}", matrix.name, matrix.i8->name)
-                              : key("gemm_f32", matrix.f32->isa);
+  return matrix.name + "|" + matrix.kernel_name();
 }
 
 bool fits(const PackedMatrix& matrix, std::span<const std::byte> packed) {

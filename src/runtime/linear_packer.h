@@ -52,7 +52,7 @@ class LinearPacker {
 };
 
 // Adds a matrix's arrays as tensors: KEY.weight (U8), KEY.facts (F64 [8]: share of zero blocks, outputs,
-// inputs) and of integers KEY.scale and KEY.row_sum, with KEY = NAME|KERNEL|INSTRUCTION SET. All are
+// inputs) and of integers KEY.scale and KEY.row_sum, with KEY = NAME|KERNEL NAME. All are
 // multiples of 64 bytes, as kernels want them aligned.
 void add_packed_tensors(const std::shared_ptr<const PackedMatrix>& matrix, TensorMap& tensors);
 

@@ -149,5 +149,42 @@ TEST(Doctor, Measures) {
               1e-6);
 }
 
+TEST(Doctor, TellsHowAModelsZerosAreMultiplied) {
+  const fs::path work =
+      fs::path(::testing::TempDir()) / ("penjing_doctor_zeros_" + std::to_string(::getpid()));
+  fs::create_directories(work);
+  const std::string model = (work / "model").string();
+  testing::write_tiny_folder(work / "model", testing::TinyHead::kSentence);
+  const auto pattern_of = [&](const std::string& folder) {
+    const Json json = examine({folder});
+    std::set<std::string> patterns, verdicts;
+    int64_t matrices = 0;
+    for (const Json& group : at(at(json, "model"), "products").as_array("")) {
+      patterns.insert(at(group, "pattern").as_string(""));
+      const bool sparse = at(group, "sparse").as_bool("");
+      EXPECT_EQ(at(group, "kernel").as_string("").starts_with("spmm"), sparse);
+      EXPECT_EQ(at(group, "verdict").is_null(), patterns.contains("none"));
+      EXPECT_TRUE(!sparse || at(group, "pattern").as_string("") == "4x1");
+      matrices += at(group, "matrices").as_int("");
+    }
+    EXPECT_GT(matrices, 0);
+    EXPECT_EQ(patterns.size(), 1u);
+    return patterns.empty() ? "" : *patterns.begin();
+  };
+  EXPECT_EQ(pattern_of(model), "none");
+  const std::pair<const char*, const char*> cases[] = {
+      {"4x1", "0.8"}, {"2:4", "0.5"}, {"unstructured", "0.5"}};
+  for (const auto& [pattern, sparsity] : cases) {
+    const std::string out = (work / "pruned").string();
+    const auto pruned = run_program({{"prune", model, "--method", "magnitude", "--pattern", pattern,
+                                      "--sparsity", sparsity, "--out", out}});
+    ASSERT_EQ(pruned.status, 0) << pruned.err;
+    EXPECT_EQ(pattern_of(out), pattern);
+    fs::remove_all(out);
+  }
+  EXPECT_EQ(run_program({{"doctor", (work / "nothing").string()}}).status, 2);
+  fs::remove_all(work);
+}
+
 }  // namespace
 }  // namespace penjing

@@ -14,9 +14,11 @@
 #include "base/text_table.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/loaded_model.h"
 #include "cli/machine_peak.h"
 #include "cli/machine_report.h"
 #include "cli/memory_bandwidth.h"
+#include "cli/model_report.h"
 #include "io/model_folder.h"
 
 namespace penjing::cli {
@@ -24,11 +26,14 @@ namespace penjing::cli {
 namespace {
 
 struct Options {
+  std::string model;
   bool measure = false;
 };
 Options options;
 
 void declare(CLI::App& app) {
+  app.add_option("MODEL", options.model,
+                 "also which kernel multiplies each of its layers, and what becomes of its zeros");
   app.add_flag("--measure", options.measure,
                "also measure the peaks of the FP32 and INT8 products and the memory bandwidth (a second)");
 }
@@ -143,7 +148,7 @@ struct Int8Verdict {
 Int8Verdict judge_int8(const std::vector<KernelChoice>& choices) {
   for (const KernelChoice& choice : choices) {
     if (choice.family != "gemm_i8") continue;
-    if (choice.uses >= Isa::kAvx512Vnni) {
+    if (choice.uses >= Isa::kAvx512Vnni || choice.uses == Isa::kAvxVnni) {
       return {true, "INT8 models are smaller and faster here: their products use VNNI"};
     }
     if (cpu_has(Isa::kAvx512Vnni)) {
@@ -154,8 +159,7 @@ Int8Verdict judge_int8(const std::vector<KernelChoice>& choices) {
   }
   return {false,
           "no VNNI that penjing uses on this CPU: INT8 models are smaller here, but expect little or no gain "
-          "in speed; "
-          "check with penjing bench --against"};
+          "in speed from w8a8; w7a7 is the faster form; check with penjing bench --against"};
 }
 
 void report_kernels(Report& report) {
@@ -263,6 +267,42 @@ void report_measures(Report& report, const CommonOptions& common) {
   report.line("memory", fmt::format("{:.1f} GB/s read", bandwidth * 1e-9));
 }
 
+void report_model(Report& report, const CommonOptions& common) {
+  const LoadedModel loaded = load_model(options.model, common, {});
+  const auto groups = group_layers(loaded.model, *loaded.engine);
+  Json list = Json::array();
+  TextTable table({"  layers", "matrices", "outputs x inputs", "kernel", "zeros", "pattern"}, "lrllrl");
+  std::vector<std::pair<std::string, int64_t>>
+      verdicts;  // each once, with the number of matrices it is about
+  for (const LayerGroup& group : groups) {
+    list.push_back(Json::object({{"layers", group.name},
+                                 {"matrices", group.matrices},
+                                 {"outputs", group.out},
+                                 {"inputs", group.in},
+                                 {"kernel", group.kernel},
+                                 {"sparse", group.sparse},
+                                 {"pattern", to_string(group.pattern)},
+                                 {"zeros", group.zeros},
+                                 {"zero_blocks_4x1", group.zero_blocks},
+                                 {"verdict", group.verdict.empty() ? Json() : Json(group.verdict)}}));
+    table.add_row({"  " + group.name, fmt::format("{}", group.matrices),
+                   fmt::format("{} x {}", group.out, group.in), group.kernel,
+                   fmt::format("{:.1f} %", 100 * group.zeros),
+                   group.pattern == ZeroPattern::kNone ? "" : to_string(group.pattern)});
+    if (group.verdict.empty()) continue;
+    auto known = std::find_if(verdicts.begin(), verdicts.end(),
+                              [&](const auto& verdict) { return verdict.first == group.verdict; });
+    if (known == verdicts.end()) known = verdicts.insert(known, {group.verdict, 0});
+    known->second += group.matrices;
+  }
+  report.json.set("model", Json::object({{"folder", loaded.model.folder.string()}, {"products", list}}));
+  report.section(loaded.model.folder.string());
+  report.text += table.str();
+  for (const auto& [verdict, matrices] : verdicts) {
+    report.text += fmt::format("  {} matri{}: {}\n", matrices, matrices == 1 ? "x" : "ces", verdict);
+  }
+}
+
 int run(const CommonOptions& common) {
   // A setting that stops every other command is a finding here.
   std::optional<std::string> problem;
@@ -279,6 +319,7 @@ int run(const CommonOptions& common) {
   report_threads(report, common);
   report_memory(report);
   report_cache(report);
+  if (!options.model.empty()) report_model(report, common);
   if (options.measure) report_measures(report, common);
   Json problems = Json::array();
   if (problem) {
@@ -299,7 +340,7 @@ int run(const CommonOptions& common) {
 
 extern const Command doctor_command;
 const Command doctor_command = {"doctor", "what this machine offers, which kernels were chosen, and why",
-                                "  penjing doctor\n  penjing doctor --measure\n"
+                                "  penjing doctor\n  penjing doctor minilm-80\n  penjing doctor --measure\n"
                                 "  PENJING_ISA=avx2 penjing doctor --json",
                                 declare, run};
 
