@@ -38,8 +38,7 @@ struct Shape {
   int64_t k, n;
 };
 constexpr Shape kShapes[] = {{384, 1152}, {384, 1536}, {1536, 384}, {768, 768}, {768, 3072}, {3072, 768}};
-constexpr gemm_i8::CodeBounds k7BitWeights = {.weight = 64, .code = 255},
-                              k7BitCodes = {.weight = 64, .code = 127};
+constexpr CodeBounds k7BitWeights = {.weight = 64, .code = 255}, k7BitCodes = {.weight = 64, .code = 127};
 constexpr int64_t kCopiesBytes = 24 << 20;  // of packed weights, used in turn
 
 // One kernel on one shape: run(copy) computes the product with that copy of the weights.
@@ -104,7 +103,7 @@ class Operands {
         });
   }
   // Weights and codes of more bits than `kernel` takes give wrong integers, at the same speed.
-  Candidate dense_i8(const char* name = "gemm_i8", const gemm_i8::CodeBounds& codes = gemm_i8::kAnyCodes) {
+  Candidate dense_i8(const char* name = "gemm_i8", const CodeBounds& codes = kAnyCodes) {
     const auto& kernel = gemm_i8::select(codes);
     return candidate(
         name, kernel.packed_bytes(shape_.n, shape_.k),
@@ -131,8 +130,8 @@ class Operands {
               {x_.data(), w, layout, scale_.data(), nullptr, y_.data(), shape_.k, 0, shape_.n, width_});
         });
   }
-  Candidate sparse_i8() {
-    const auto& kernel = spmm_i8::select();
+  Candidate sparse_i8(const CodeBounds& codes = kAnyCodes) {
+    const auto& kernel = spmm_i8::select(codes);
     return candidate(
         "spmm_i8", kernel.packed_bytes(w8_.data(), shape_.n, shape_.k),
         [&](void* packed) { kernel.pack(w8_.data(), shape_.n, shape_.k, packed); },
@@ -238,23 +237,32 @@ int run(double seconds) {
   std::printf("\n");
   for (const Shape shape : kShapes) {
     for (const int width : {16, 64}) {
-      std::string lines[2];
+      // Dense and sparse in turn.
+      const auto pairs_of = [&](Operands& operands) {
+        std::vector<Candidate> pairs = {operands.dense_f32(), operands.sparse_f32(), operands.dense_i8(),
+                                        operands.sparse_i8()};
+        if (&spmm_i8::select(k7BitCodes) != &spmm_i8::select()) {
+          pairs.push_back(operands.dense_i8("w7a7_i8", k7BitCodes));
+          pairs.push_back(operands.sparse_i8(k7BitCodes));
+        }
+        return pairs;
+      };
+      const char* const names[] = {"spmm_f32", "spmm_i8", "w7a7"};
+      std::vector<std::string> lines;
       for (const double share : shares) {
         Operands operands(shape, width, share, rng);
-        std::vector<Candidate> candidates = {operands.dense_f32(), operands.sparse_f32(), operands.dense_i8(),
-                                             operands.sparse_i8()};
+        std::vector<Candidate> candidates = pairs_of(operands);
         time_all(candidates, operands.operations(), seconds);
-        for (int i = 0; i < 2; ++i) {
+        lines.resize(candidates.size() / 2);
+        for (std::size_t i = 0; i < lines.size(); ++i) {
           char cell[16];
-          std::snprintf(cell, sizeof cell, " %6.2f",
-                        candidates[static_cast<std::size_t>(2 * i + 1)].best /
-                            candidates[static_cast<std::size_t>(2 * i)].best);
+          std::snprintf(cell, sizeof cell, " %6.2f", candidates[2 * i + 1].best / candidates[2 * i].best);
           lines[i] += cell;
         }
       }
-      for (int i = 0; i < 2; ++i) {
+      for (std::size_t i = 0; i < lines.size(); ++i) {
         std::printf("%5ld x %-5ld %6d  %-9s%s\n", static_cast<long>(shape.k), static_cast<long>(shape.n),
-                    width, i == 0 ? "spmm_f32" : "spmm_i8", lines[i].c_str());
+                    width, names[i], lines[i].c_str());
       }
     }
   }

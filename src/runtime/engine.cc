@@ -73,12 +73,8 @@ class EngineImpl : public Engine {
     for (const PackedLinear& linear : model_->encoder.linears) {
       const PackedMatrix& matrix = *linear.matrix;
       if (!seen.insert(&matrix).second) continue;
-      const bool float_weights = matrix.f32 != nullptr || matrix.sparse_f32 != nullptr;
       choices.push_back({matrix.name, matrix.kernel_name(), matrix.out, matrix.in, matrix.sparse(),
-                         matrix.zero_blocks,
-                         matrix.arithmetic() == Arithmetic::kI8 ? spmm_i8::select().worthwhile
-                         : float_weights                        ? spmm_f32::select().worthwhile
-                                                                : 1});
+                         matrix.zero_blocks, matrix.worthwhile});
     }
     return choices;
   }

@@ -13,7 +13,7 @@ const char* name_of(Arithmetic arithmetic) {
 std::string PackedMatrix::kernel_name() const {
   const auto of = [](const char* family, Isa isa) { return fmt::format("{} {}", family, name_of(isa)); };
   if (sparse_f32 != nullptr) return of("spmm_f32", sparse_f32->isa);
-  if (sparse_i8 != nullptr) return of("spmm_i8", sparse_i8->isa);
+  if (sparse_i8 != nullptr) return fmt::format("spmm_i8 {}", sparse_i8->name);
   if (bf16 != nullptr) return of("gemm_bf16", bf16->isa);
   if (nbits != nullptr) return of(fmt::format("gemm_nbits{}", layout.bits).c_str(), nbits->isa);
   return i8 != nullptr ? fmt::format("gemm_i8 {}", i8->name) : of("gemm_f32", f32->isa);

@@ -40,10 +40,11 @@ struct PackedMatrix {
   std::string name;  // of the first layer that uses it
   int64_t out = 0, in = 0;
   std::span<const std::byte> weight;
-  gemm_nbits::Layout layout;                        // nbits
-  std::span<const float> scale;                     // integers: [out], padded to 16 like the next
-  std::span<const int32_t> row_sum;                 // integers
-  double zero_blocks = 0;                           // share of 4x1 blocks that are zero
+  gemm_nbits::Layout layout;         // nbits
+  std::span<const float> scale;      // integers: [out], padded to 16 like the next
+  std::span<const int32_t> row_sum;  // integers
+  double zero_blocks = 0;            // share of 4x1 blocks that are zero
+  double worthwhile = 1;             // from which share of them on a sparse kernel is taken; 1: there is none
   std::vector<std::shared_ptr<const void>> owners;  // of what the spans show: memory, or a mapped pack
 
   std::string kernel_name() const;  // family and instruction set: "gemm_i8 avx512_vnni"

@@ -164,6 +164,7 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_f32(
   matrix->out = out;
   matrix->in = in;
   matrix->sparse_f32 = &spmm_f32::select();
+  matrix->worthwhile = matrix->sparse_f32->worthwhile;
   if (restore(*matrix)) return remember(weight, nullptr, matrix);
   matrix->sparse_f32 = nullptr;
   matrix->f32 = &gemm_f32::select();
@@ -171,7 +172,7 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_f32(
   const std::vector<float> w = values();
   matrix->zero_blocks = count_zero_blocks(w.data(), out, in);
   AlignedBuffer<std::byte> packed;
-  if (const auto& sparse = spmm_f32::select(); matrix->zero_blocks >= sparse.worthwhile) {
+  if (const auto& sparse = spmm_f32::select(); matrix->zero_blocks >= matrix->worthwhile) {
     matrix->f32 = nullptr;
     matrix->sparse_f32 = &sparse;
     packed = AlignedBuffer<std::byte>(round_up_64(sparse.packed_bytes(w.data(), out, in)));
@@ -218,12 +219,13 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
   matrix->name = name;
   matrix->out = out;
   matrix->in = in;
-  matrix->sparse_i8 = &spmm_i8::select();
-  if (restore(*matrix)) return remember(linear.weight, &linear.scale, matrix);
-  matrix->sparse_i8 = nullptr;
-  gemm_i8::CodeBounds bounds = {.weight = kNarrowWeight, .code = (1 << linear.activations.bits) - 1};
-  for (const int weight : {kNarrowWeight, gemm_i8::kAnyCodes.weight}) {
+  CodeBounds bounds = {.weight = kNarrowWeight, .code = (1 << linear.activations.bits) - 1};
+  for (const int weight : {kNarrowWeight, kAnyCodes.weight}) {
     bounds.weight = weight;
+    matrix->sparse_i8 = &spmm_i8::select(bounds);
+    matrix->worthwhile = matrix->sparse_i8->worthwhile;
+    if (restore(*matrix)) return remember(linear.weight, &linear.scale, matrix);
+    matrix->sparse_i8 = nullptr;
     matrix->i8 = &gemm_i8::select(bounds);
     if (restore(*matrix)) return remember(linear.weight, &linear.scale, matrix);
   }
@@ -240,17 +242,18 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
     row_sum[static_cast<std::size_t>(n)] = sum;
   }
   bounds.weight = std::max(largest, kNarrowWeight);
-  matrix->i8 = &gemm_i8::select(bounds);
   matrix->row_sum = keep(*matrix, std::move(row_sum));
   matrix->scale = keep(*matrix, padded_floats(linear.scale, name + ".weight_scale"));
   matrix->zero_blocks = count_zero_blocks(codes, out, in);
   AlignedBuffer<std::byte> packed;
-  if (const auto& sparse = spmm_i8::select(); matrix->zero_blocks >= sparse.worthwhile) {
+  matrix->worthwhile = spmm_i8::select(bounds).worthwhile;
+  if (const auto& sparse = spmm_i8::select(bounds); matrix->zero_blocks >= matrix->worthwhile) {
     matrix->i8 = nullptr;
     matrix->sparse_i8 = &sparse;
     packed = AlignedBuffer<std::byte>(round_up_64(sparse.packed_bytes(codes, out, in)));
     sparse.pack(codes, out, in, packed.data());
   } else {
+    matrix->i8 = &gemm_i8::select(bounds);
     packed = AlignedBuffer<std::byte>(round_up_64(matrix->i8->packed_bytes(out, in)));
     matrix->i8->pack(codes, out, in, packed.data());
   }

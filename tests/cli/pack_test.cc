@@ -184,6 +184,7 @@ TEST(PackLayout, IsThatOfTheVersion) {
         {"spmm_i8 avx2", "6f344d0bdc3d763d"},        {"gemm_f32 avx512", "e67f6173633bb546"},
         {"spmm_f32 avx512", "56c2a0b86f79d175"},     {"gemm_i8 avx512_vnni", "e35092fe728a224d"},
         {"spmm_i8 avx512_vnni", "957e89b023fa06e0"}, {"gemm_bf16 avx512_bf16", "de0877446d9c580f"},
+        {"spmm_i8 avx2_w7a7", "957e89b023fa06e0"},   {"spmm_i8 avx2_w7a8", "957e89b023fa06e0"},
         {"gemm_i8 amx", "7e4e44522660a80d"},         {"gemm_i8 avx_vnni", "e35092fe728a224d"},
         {"gemm_i8 avx2_w7a7", "e35092fe728a224d"},   {"gemm_i8 avx2_w7a8", "e35092fe728a224d"},
     };
@@ -201,6 +202,12 @@ TEST(PackLayout, IsThatOfTheVersion) {
     kernel->pack(codes.data(), kOut, kIn, packed.data());
     check(std::string("gemm_i8 ") + kernel->name, packed.span());
   }
+  for (const auto* kernel : spmm_i8::list()) {
+    if (!cpu_has(kernel->isa)) continue;
+    AlignedBuffer<std::byte> packed(kernel->packed_bytes(codes.data(), kOut, kIn));
+    kernel->pack(codes.data(), kOut, kIn, packed.data());
+    check(std::string("spmm_i8 ") + kernel->name, packed.span());
+  }
   for (const Isa isa : usable_isas()) {
     const auto pack = [&](const char* kind, const auto* kernel, const auto& w, std::size_t bytes) {
       if (kernel->isa != isa) return;
@@ -212,8 +219,6 @@ TEST(PackLayout, IsThatOfTheVersion) {
     if (const auto* k = gemm_bf16::find(isa)) pack("gemm_bf16", k, halves, k->packed_bytes(kOut, kIn));
     if (const auto* k = spmm_f32::find(isa))
       pack("spmm_f32", k, values, k->packed_bytes(values.data(), kOut, kIn));
-    if (const auto* k = spmm_i8::find(isa))
-      pack("spmm_i8", k, codes, k->packed_bytes(codes.data(), kOut, kIn));
   }
 }
 

@@ -60,7 +60,7 @@ struct Problem {
         row_sum(n) {}
 
   // pattern 0: random up to the bounds; 1 to 3: all at the bounds, weights positive, negative, of both signs.
-  void fill(int pattern, const gemm_i8::CodeBounds& bounds, Rng& rng) {
+  void fill(int pattern, const CodeBounds& bounds, Rng& rng) {
     const auto codes = static_cast<uint32_t>(bounds.code);
     for (std::size_t i = 0; i < x.size(); ++i) {
       x[i] = static_cast<uint8_t>(pattern == 0 ? rng.below(codes + 1) : codes);

@@ -93,9 +93,12 @@ TEST(SpmmF32, EqualsTheDenseProduct) {
   }
 }
 
-TEST(SpmmI8, EqualsTheDenseProduct) {
+// With random weights and codes, and with the largest that the kernel takes.
+void check_spmm_i8(const spmm_i8::Kernel& kernel) {
   Rng rng(2);
   const gemm_i8::Kernel& dense = *gemm_i8::find(Isa::kRef);
+  const auto largest_code = static_cast<uint32_t>(kernel.bounds.code);
+  const int largest_weight = std::min(kernel.bounds.weight, 127);
   for (const Sizes& size : ragged_sizes()) {
     for (const double share : {0.0, 0.2, 1.0}) {
       Guarded<uint8_t> rows(size.k * size.width), quads((size.k + 3) / 4 * 4 * size.width);
@@ -108,14 +111,15 @@ TEST(SpmmI8, EqualsTheDenseProduct) {
       }
       for (int64_t f = 0; f < size.k; ++f) {
         for (int t = 0; t < size.width; ++t) {
-          const auto code = static_cast<uint8_t>(share == 1.0 ? 255 : rng.below(256));
+          const auto code = static_cast<uint8_t>(share == 1.0 ? largest_code : rng.below(largest_code + 1));
           rows[f * size.width + t] = quads[(f / 4 * size.width + t) * 4 + f % 4] = code;
         }
       }
       fill_blocks(w, size, share, rng, [&] {
-        return static_cast<int8_t>(share == 1.0 ? 127 : static_cast<int>(rng.below(255)) - 127);
+        const auto random = rng.below(static_cast<uint32_t>(2 * largest_weight + 1));
+        return static_cast<int8_t>(share == 1.0 ? largest_weight : static_cast<int>(random) - largest_weight);
       });
-      for (int t = 0; t < size.width; ++t) zero[t] = static_cast<int32_t>(rng.below(256));
+      for (int t = 0; t < size.width; ++t) zero[t] = static_cast<int32_t>(rng.below(largest_code + 1));
       for (int64_t o = 0; o < size.n; ++o) {
         row_sum[o] = 0;
         for (int64_t i = 0; i < size.k; ++i) row_sum[o] += w[o * size.k + i];
@@ -125,18 +129,20 @@ TEST(SpmmI8, EqualsTheDenseProduct) {
       dense.run({quads.data(), scale_x.data(), zero.data(), dense_packed.data(), scale_w.data(),
                  row_sum.data(), bias.data(), residual.data(), y.data(), size.k, 0, size.n, size.width});
       const std::vector<float> wanted = y.copy();
-      for (const Isa isa : usable_isas()) {
-        const spmm_i8::Kernel* kernel = spmm_i8::find(isa);
-        if (kernel == nullptr) continue;
-        Guarded<char> packed(kernel->packed_bytes(w.data(), size.n, size.k));
-        kernel->pack(w.data(), size.n, size.k, packed.data());
-        std::memset(y.data(), 0x7f, y.size() * 4);
-        kernel->run({rows.data(), scale_x.data(), zero.data(), packed.data(), scale_w.data(), row_sum.data(),
-                     bias.data(), residual.data(), y.data(), size.k, size.n, 0, size.n, size.width});
-        ASSERT_TRUE(same_values(y, wanted)) << name_of(isa) << " n " << size.n << " k " << size.k << " width "
-                                            << size.width << " share " << share;
-      }
+      Guarded<char> packed(kernel.packed_bytes(w.data(), size.n, size.k));
+      kernel.pack(w.data(), size.n, size.k, packed.data());
+      std::memset(y.data(), 0x7f, y.size() * 4);
+      kernel.run({rows.data(), scale_x.data(), zero.data(), packed.data(), scale_w.data(), row_sum.data(),
+                  bias.data(), residual.data(), y.data(), size.k, size.n, 0, size.n, size.width});
+      ASSERT_TRUE(same_values(y, wanted)) << kernel.name << " n " << size.n << " k " << size.k << " width "
+                                          << size.width << " share " << share;
     }
+  }
+}
+
+TEST(SpmmI8, EqualsTheDenseProduct) {
+  for (const spmm_i8::Kernel* kernel : spmm_i8::list()) {
+    if (cpu_has(kernel->isa)) check_spmm_i8(*kernel);
   }
 }
 

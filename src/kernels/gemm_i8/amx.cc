@@ -2,6 +2,7 @@
 #include "kernels/simd/amx.h"
 //
 #include "kernels/gemm_i8/finish_512.h"
+#include "kernels/gemm_i8/gemm_i8.h"
 
 namespace penjing::gemm_i8::amx {
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/code_bounds.h"
 #include "kernels/cpu.h"
 
 namespace penjing::gemm_i8 {
@@ -30,13 +31,6 @@ struct Args {
 };
 
 inline constexpr int kOutputs = 8;  // outputs are packed in groups of 8, the last one filled with zeros
-
-// The largest magnitude of a weight and the largest code that a kernel takes without error.
-struct CodeBounds {
-  int weight, code;
-  bool hold(const CodeBounds& others) const { return others.weight <= weight && others.code <= code; }
-};
-inline constexpr CodeBounds kAnyCodes = {.weight = 128, .code = 255};
 
 struct Kernel {
   Isa isa;

@@ -3,11 +3,8 @@
 // What the 256-bit INT8 products share: the packed form, the loop over tiles and the epilogue. Weights packed
 // [ceil(N/8)][ceil(K/4)][8][4], as avx512_vnni.cc has them, in bytes or wider: the quad of an output is
 // broadcast to the quads of eight tokens.
-#include <immintrin.h>
-
+#include "kernels/gemm_i8/finish_256.h"
 #include "kernels/gemm_i8/gemm_i8.h"
-
-#define PENJING_INLINE static inline __attribute__((always_inline))
 
 namespace {
 
@@ -40,26 +37,6 @@ void pack(const int8_t* w, int64_t n, int64_t k, void* packed) {
 
 PENJING_INLINE __m256i load_codes(const uint8_t* x) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
-}
-
-PENJING_INLINE __m256i broadcast_32_bits(const void* w) {
-  int bits;
-  __builtin_memcpy(&bits, w, 4);
-  return _mm256_set1_epi32(bits);
-}
-
-// Scales the sums of one output and eight tokens and stores them.
-PENJING_INLINE void finish(const Args& args, int64_t output, int column, __m256i sum) {
-  const __m256i zero_point = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(args.zero_point + column));
-  const __m256i exact =
-      _mm256_sub_epi32(sum, _mm256_mullo_epi32(zero_point, _mm256_set1_epi32(args.row_sum[output])));
-  const __m256 scale =
-      _mm256_mul_ps(_mm256_loadu_ps(args.scale_x + column), _mm256_set1_ps(args.scale_w[output]));
-  __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(exact), scale);
-  const int64_t at = output * args.width + column;
-  if (args.bias != nullptr) y = _mm256_add_ps(y, _mm256_set1_ps(args.bias[output]));
-  if (args.residual != nullptr) y = _mm256_add_ps(y, _mm256_loadu_ps(args.residual + at));
-  _mm256_storeu_ps(args.y + at, y);
 }
 
 // All tiles of four outputs x kVectors vectors of eight tokens. `accumulate(sums, x, w, stride, quads)` adds

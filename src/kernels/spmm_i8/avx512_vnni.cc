@@ -2,6 +2,7 @@
 // whose 32-bit lanes hold one token's four codes, and each serves four outputs.
 #include <immintrin.h>
 
+#include "kernels/gemm_i8/finish_512.h"
 #include "kernels/spmm_i8/format.h"
 
 #define PENJING_INLINE static inline __attribute__((always_inline))
@@ -14,20 +15,6 @@ PENJING_INLINE int load_quad(const int8_t* w) {
   int quad;
   __builtin_memcpy(&quad, w, 4);
   return quad;
-}
-
-// The float epilogue for 16 tokens of one output: the one of gemm_i8.
-PENJING_INLINE void finish(const Args& args, int64_t output, int column, __m512i sum) {
-  const __m512i zero_point = _mm512_loadu_si512(args.zero_point + column);
-  const __m512i exact =
-      _mm512_sub_epi32(sum, _mm512_mullo_epi32(zero_point, _mm512_set1_epi32(args.row_sum[output])));
-  const __m512 scale =
-      _mm512_mul_ps(_mm512_loadu_ps(args.scale_x + column), _mm512_set1_ps(args.scale_w[output]));
-  __m512 y = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xffff, exact), scale);
-  const int64_t at = output * args.width + column;
-  if (args.bias != nullptr) y = _mm512_add_ps(y, _mm512_set1_ps(args.bias[output]));
-  if (args.residual != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(args.residual + at));
-  _mm512_storeu_ps(args.y + at, y);
 }
 
 // 64 tokens from `column`. In each 128-bit lane L of value[q] sit tokens 16 L + 4 q .. + 3, so sums[o][q]
@@ -146,6 +133,7 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512Vnni, 0.35, packed_bytes<int8_t>, pack<int8_t>, valid<int8_t>, run};
+const Kernel kernel = {Isa::kAvx512Vnni,     "avx512_vnni", kAnyCodes,     0.35,
+                       packed_bytes<int8_t>, pack<int8_t>,  valid<int8_t>, run};
 
 }  // namespace penjing::spmm_i8::avx512_vnni

@@ -19,11 +19,17 @@ constexpr const Kernel* kKernels[] = {
 };
 }  // namespace
 
-const Kernel& select() {
-  return select_kernel("spmm_i8", kKernels);
+const Kernel& select(const CodeBounds& codes) {
+  return select_kernel("spmm_i8", kKernels, [&](const Kernel& kernel) { return kernel.bounds.hold(codes); });
 }
 const Kernel* find(Isa isa) {
-  return find_kernel(isa, kKernels);
+  for (const Kernel* kernel : kKernels) {
+    if (kernel->isa == isa && kernel->bounds.hold(kAnyCodes)) return kernel;
+  }
+  return nullptr;
+}
+std::vector<const Kernel*> list() {
+  return {std::begin(kKernels), std::end(kKernels)};
 }
 
 }  // namespace penjing::spmm_i8

@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "kernels/code_bounds.h"
 #include "kernels/cpu.h"
 
 namespace penjing::spmm_i8 {
@@ -32,8 +34,10 @@ inline constexpr int kOutputs = 4;
 
 struct Kernel {
   Isa isa;
-  // From this share of zero blocks on faster than the dense product of the same instruction set: measured by
-  // bench/product_bench, on one machine (bench/RESULTS.md).
+  const char* name;  // that of the instruction set, and of the codes where they are bounded
+  CodeBounds bounds;
+  // From this share of zero blocks on faster than the dense product of the same instruction set and codes:
+  // measured by bench/product_bench, on one machine (bench/RESULTS.md).
   double worthwhile;
   std::size_t (*packed_bytes)(const int8_t* w, int64_t n, int64_t k);
   void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
@@ -43,7 +47,9 @@ struct Kernel {
   void (*run)(const Args& args);
 };
 
-const Kernel& select();
-const Kernel* find(Isa isa);
+// The best kernel that takes weights and codes up to `codes`.
+const Kernel& select(const CodeBounds& codes = kAnyCodes);
+const Kernel* find(Isa isa);        // the instruction set's own kernel that takes any, or null
+std::vector<const Kernel*> list();  // all, best first
 
 }  // namespace penjing::spmm_i8
