@@ -110,7 +110,7 @@ class Operands {
         [&](void* packed) { kernel.pack(w8_.data(), shape_.n, shape_.k, packed); },
         [this, &kernel](const void* w) {
           kernel.run({codes_.data(), scale_.data(), integers_.data(), w, scale_.data(), integers_.data(),
-                      scale_.data(), nullptr, y_.data(), shape_.k, 0, shape_.n, width_});
+                      scale_.data(), nullptr, y_.data(), shape_.k, shape_.n, 0, shape_.n, width_});
         });
   }
   Candidate weight_only(const char* name, int bits) {
@@ -146,7 +146,8 @@ class Operands {
         "gemm_bf16", kernel.packed_bytes(shape_.n, shape_.k),
         [&](void* packed) { kernel.pack(w16_.data(), shape_.n, shape_.k, packed); },
         [this, &kernel](const void* w) {
-          kernel.run({pairs_.data(), w, scale_.data(), nullptr, y_.data(), shape_.k, 0, shape_.n, width_});
+          kernel.run(
+              {pairs_.data(), w, scale_.data(), nullptr, y_.data(), shape_.k, shape_.n, 0, shape_.n, width_});
         });
   }
 

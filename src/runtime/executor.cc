@@ -7,16 +7,23 @@
 namespace penjing {
 namespace {
 
-// Outputs of one task: 48 x 64 tokens are 12 KiB, so that the activation that follows finds them in the first
-// cache; a multiple of every output tile of the kernels. Fewer when there are too few tasks for the threads.
-constexpr int64_t kChunkOutputs = 48;
+// Outputs of one task: 48 x 64 tokens are 12 KiB, so that an activation that follows finds them in the first
+// cache; any number where the kernel activates by itself. Fewer when there are too few tasks for the threads,
+// in multiples of every tile of outputs of the kernels.
+constexpr int64_t kChunkOutputs = 48, kActivatedChunkOutputs = 512, kChunkStep = 32;
 constexpr int64_t kTasksPerThread = 4;
+
+int64_t most_outputs(const PackedLinear& linear) {
+  return linear.matrix->activates() ? kActivatedChunkOutputs : kChunkOutputs;
+}
 
 // Room after each buffer for a kernel that reads a register past the last row.
 constexpr std::size_t kSlackBytes = 64;
 
 pointwise::Function function_of(Activation activation) {
   switch (activation) {
+    case Activation::kNone:
+      return pointwise::Function::kNone;
     case Activation::kGelu:
       return pointwise::Function::kGelu;
     case Activation::kGeluTanh:
@@ -26,7 +33,6 @@ pointwise::Function function_of(Activation activation) {
     case Activation::kTanh:
       return pointwise::Function::kTanh;
     case Activation::kRelu:
-    case Activation::kNone:
       break;
   }
   return pointwise::Function::kRelu;
@@ -189,9 +195,10 @@ void Executor::run_on_panel(const Step& step, Place place) {
   const int width = shape_.width(place.panel);
   if (const auto* products = std::get_if<ProductStep>(&step)) {
     for (const Product& product : products->products) {
-      const int64_t out = program_.linears[static_cast<std::size_t>(product.linear)].out;
-      for (int64_t n = 0; n < out; n += kChunkOutputs) {
-        run_chunk(product, place, n, std::min(out, n + kChunkOutputs), nullptr);
+      const PackedLinear& linear = program_.linears[static_cast<std::size_t>(product.linear)];
+      const int64_t chunk = most_outputs(linear);
+      for (int64_t n = 0; n < linear.out; n += chunk) {
+        run_chunk(product, place, n, std::min(linear.out, n + chunk), nullptr);
       }
     }
   } else if (const auto* convert = std::get_if<ConvertStep>(&step)) {
@@ -227,15 +234,18 @@ void Executor::run_together(const Step& step, int64_t first) {
 // while the weights stream by.
 void Executor::run_products(std::span<const Product> products, int64_t first, float* target) {
   const int64_t panels = shape_.num_panels() - first;
-  const auto out = [&](std::size_t i) {
-    return program_.linears[static_cast<std::size_t>(products[i].linear)].out;
+  const auto linear = [&](std::size_t i) -> const PackedLinear& {
+    return program_.linears[static_cast<std::size_t>(products[i].linear)];
   };
-  int64_t all_outputs = 0;
-  for (std::size_t i = 0; i < products.size(); ++i) all_outputs += out(i);
-  int64_t chunk = kChunkOutputs;
+  const auto out = [&](std::size_t i) { return linear(i).out; };
+  int64_t all_outputs = 0, chunk = kActivatedChunkOutputs;
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    all_outputs += out(i);
+    chunk = std::min(chunk, most_outputs(linear(i)));
+  }
   if (const int threads = pool_.num_threads(); threads > 1) {
     const int64_t share = all_outputs * panels / (threads * kTasksPerThread);
-    chunk = std::clamp<int64_t>(share / gemm_f32::kOutputs * gemm_f32::kOutputs, gemm_f32::kOutputs, chunk);
+    chunk = std::clamp<int64_t>(share / kChunkStep * kChunkStep, kChunkStep, chunk);
   }
   int64_t num_tasks = 0;
   for (std::size_t i = 0; i < products.size(); ++i) num_tasks += panels * ((out(i) + chunk - 1) / chunk);
@@ -256,20 +266,27 @@ void Executor::run_chunk(const Product& product, Place place, int64_t n_begin, i
   const PackedLinear& linear = program_.linears[static_cast<std::size_t>(product.linear)];
   const int width = shape_.width(place.panel);
   float* y = target != nullptr ? target + place.panel * kPanelTokens * linear.out : floats(product.y, place);
-  const bool activates = product.activation != Activation::kNone;
+  const pointwise::Function function = function_of(product.activation);
+  const bool activated = function == pointwise::Function::kNone || linear.matrix->activates();
   const float* residual = product.residual >= 0 ? floats(product.residual, place) : nullptr;
-  const float* fused = activates || product.multiply >= 0 ? nullptr : residual;
+  PackedLinear::Work work{.residual = activated && product.multiply < 0 ? residual : nullptr,
+                          .y = y,
+                          .n_begin = n_begin,
+                          .n_end = n_end,
+                          .width = width,
+                          .activation = activated ? function : pointwise::Function::kNone};
   if (product.converted >= 0) {
-    linear.run(converted(product.converted, place), fused, y, n_begin, n_end, width);
+    linear.run(converted(product.converted, place), work);
   } else {
-    linear.run(floats(product.x, place), fused, y, n_begin, n_end, width);
+    linear.run(floats(product.x, place), work);
   }
   float* first = y + n_begin * width;
   const int64_t size = (n_end - n_begin) * width;
-  if (activates) pointwise_.apply(function_of(product.activation), first, size);
+  if (!activated) pointwise_.apply(function, first, size);
   if (product.multiply >= 0)
     pointwise_.multiply(first, floats(product.multiply, place) + n_begin * width, size);
-  if (residual != nullptr && fused == nullptr) pointwise_.add(first, residual + n_begin * width, size);
+  if (residual != nullptr && work.residual == nullptr)
+    pointwise_.add(first, residual + n_begin * width, size);
 }
 
 void Executor::run_tap(const TapStep& step, Tap& tap) {

@@ -19,6 +19,11 @@ std::string PackedMatrix::kernel_name() const {
   return i8 != nullptr ? fmt::format("gemm_i8 {}", i8->name) : of("gemm_f32", f32->isa);
 }
 
+bool PackedMatrix::activates() const {
+  if (bf16 != nullptr) return true;
+  return i8 != nullptr ? i8->activates : sparse_i8 != nullptr && sparse_i8->activates;
+}
+
 Arithmetic PackedMatrix::arithmetic() const {
   if (i8 != nullptr || sparse_i8 != nullptr) return Arithmetic::kI8;
   return bf16 != nullptr ? Arithmetic::kBf16 : Arithmetic::kF32;
@@ -59,86 +64,63 @@ void InputConverter::run(const quantize::Kernel& kernel, quantize::Args args) co
   }
 }
 
-void PackedLinear::run(const float* x, const float* residual, float* y, int64_t n_begin, int64_t n_end,
-                       int width) const {
-  if (matrix->sparse_f32 != nullptr) {
-    matrix->sparse_f32->run({.x = x,
-                             .w = matrix->weight.data(),
-                             .bias = bias.data(),
-                             .residual = residual,
-                             .y = y,
-                             .k = in,
-                             .n = out,
-                             .n_begin = n_begin,
-                             .n_end = n_end,
-                             .width = width});
-    return;
-  }
-  if (matrix->nbits != nullptr) {
-    matrix->nbits->run({.x = x,
-                        .w = matrix->weight.data(),
-                        .layout = matrix->layout,
-                        .bias = bias.data(),
-                        .residual = residual,
-                        .y = y,
-                        .k = in,
-                        .n_begin = n_begin,
-                        .n_end = n_end,
-                        .width = width});
-    return;
-  }
-  matrix->f32->run({.x = x,
-                    .w = matrix->weight.data(),
-                    .bias = bias.data(),
-                    .residual = residual,
-                    .y = y,
-                    .k = in,
-                    .n_begin = n_begin,
-                    .n_end = n_end,
-                    .width = width});
+// What the arguments of every family of products have in common.
+template <typename Args>
+Args PackedLinear::args_of(const Work& work) const {
+  Args args{};
+  args.w = matrix->weight.data();
+  args.bias = bias.data();
+  args.residual = work.residual;
+  args.y = work.y;
+  args.k = in;
+  args.n_begin = work.n_begin;
+  args.n_end = work.n_end;
+  args.width = work.width;
+  return args;
 }
 
-void PackedLinear::run(const ConvertedInput& x, const float* residual, float* y, int64_t n_begin,
-                       int64_t n_end, int width) const {
-  if (matrix->bf16 != nullptr) {
-    matrix->bf16->run({.x = static_cast<const uint16_t*>(x.data),
-                       .w = matrix->weight.data(),
-                       .bias = bias.data(),
-                       .residual = residual,
-                       .y = y,
-                       .k = in,
-                       .n_begin = n_begin,
-                       .n_end = n_end,
-                       .width = width});
-  } else if (matrix->sparse_i8 != nullptr) {
-    matrix->sparse_i8->run({.x = static_cast<const uint8_t*>(x.data),
-                            .scale_x = x.scale,
-                            .zero_point = x.zero_point,
-                            .w = matrix->weight.data(),
-                            .scale_w = matrix->scale.data(),
-                            .row_sum = matrix->row_sum.data(),
-                            .bias = bias.data(),
-                            .residual = residual,
-                            .y = y,
-                            .k = in,
-                            .n = out,
-                            .n_begin = n_begin,
-                            .n_end = n_end,
-                            .width = width});
+template <typename Args>
+Args PackedLinear::integer_args_of(const ConvertedInput& x, const Work& work) const {
+  auto args = args_of<Args>(work);
+  args.x = static_cast<const uint8_t*>(x.data);
+  args.scale_x = x.scale;
+  args.zero_point = x.zero_point;
+  args.scale_w = matrix->scale.data();
+  args.row_sum = matrix->row_sum.data();
+  args.n = out;
+  args.activation = work.activation;
+  return args;
+}
+
+void PackedLinear::run(const float* x, const Work& work) const {
+  if (matrix->sparse_f32 != nullptr) {
+    auto args = args_of<spmm_f32::Args>(work);
+    args.x = x;
+    args.n = out;
+    matrix->sparse_f32->run(args);
+  } else if (matrix->nbits != nullptr) {
+    auto args = args_of<gemm_nbits::Args>(work);
+    args.x = x;
+    args.layout = matrix->layout;
+    matrix->nbits->run(args);
   } else {
-    matrix->i8->run({.x = static_cast<const uint8_t*>(x.data),
-                     .scale_x = x.scale,
-                     .zero_point = x.zero_point,
-                     .w = matrix->weight.data(),
-                     .scale_w = matrix->scale.data(),
-                     .row_sum = matrix->row_sum.data(),
-                     .bias = bias.data(),
-                     .residual = residual,
-                     .y = y,
-                     .k = in,
-                     .n_begin = n_begin,
-                     .n_end = n_end,
-                     .width = width});
+    auto args = args_of<gemm_f32::Args>(work);
+    args.x = x;
+    matrix->f32->run(args);
+  }
+}
+
+void PackedLinear::run(const ConvertedInput& x, const Work& work) const {
+  if (matrix->bf16 != nullptr) {
+    auto args = args_of<gemm_bf16::Args>(work);
+    args.x = static_cast<const uint16_t*>(x.data);
+    args.n = out;
+    args.activation = work.activation;
+    matrix->bf16->run(args);
+  } else if (matrix->sparse_i8 != nullptr) {
+    matrix->sparse_i8->run(integer_args_of<spmm_i8::Args>(x, work));
+  } else {
+    matrix->i8->run(integer_args_of<gemm_i8::Args>(x, work));
   }
 }
 

@@ -47,6 +47,7 @@ struct PackedMatrix {
   double worthwhile = 1;             // from which share of them on a sparse kernel is taken; 1: there is none
   std::vector<std::shared_ptr<const void>> owners;  // of what the spans show: memory, or a mapped pack
 
+  bool activates() const;           // its kernel applies an activation by itself
   std::string kernel_name() const;  // family and instruction set: "gemm_i8 avx512_vnni"
   bool sparse() const { return sparse_f32 != nullptr || sparse_i8 != nullptr; }
   Arithmetic arithmetic() const;
@@ -84,10 +85,22 @@ struct PackedLinear {
 
   bool integer() const { return matrix->arithmetic() == Arithmetic::kI8; }
 
-  // Outputs [n_begin, n_end) of one panel. x: [in][width]; y, residual (or null): [out][width].
-  void run(const float* x, const float* residual, float* y, int64_t n_begin, int64_t n_end, int width) const;
-  void run(const ConvertedInput& x, const float* residual, float* y, int64_t n_begin, int64_t n_end,
-           int width) const;
+  // Outputs [n_begin, n_end) of one panel. y, residual (or null): [out][width].
+  struct Work {
+    const float* residual;
+    float* y;
+    int64_t n_begin, n_end;
+    int width;
+    pointwise::Function activation;  // kNone where the matrix does not activate
+  };
+  void run(const float* x, const Work& work) const;  // x: [in][width]
+  void run(const ConvertedInput& x, const Work& work) const;
+
+ private:
+  template <typename Args>
+  Args args_of(const Work& work) const;
+  template <typename Args>
+  Args integer_args_of(const ConvertedInput& x, const Work& work) const;
 };
 
 }  // namespace penjing

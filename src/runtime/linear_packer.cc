@@ -13,9 +13,6 @@ namespace penjing {
 
 namespace {
 
-// Sums of 255 * 128 * K stay below 2^31; -128 occurs in checkpoints from elsewhere.
-constexpr int64_t kMaxIntegerInputs = 65792;
-
 // A 7-bit weight: with one of all, products are sometimes faster (gemm_i8).
 constexpr int kNarrowWeight = 64;
 
@@ -211,9 +208,9 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
     fail(ErrorKind::kFormat, "{}.weight_scale: {} values where {} are wanted", name, linear.scale.size(),
          out);
   }
-  if (in > kMaxIntegerInputs) {
+  if (in > gemm_i8::kMostInputs) {
     fail(ErrorKind::kUnsupported, "{}: {} inputs, an integer product takes at most {}", name, in,
-         kMaxIntegerInputs);
+         gemm_i8::kMostInputs);
   }
   auto matrix = std::make_shared<PackedMatrix>();
   matrix->name = name;

@@ -1,11 +1,9 @@
 #pragma once
 
-// AMX tiles in software, in place of the intrinsics, so that the kernels' logic runs on any CPU. Included
-// before a kernel's source (tests/kernels/CMakeLists.txt). Follows Intel's Architecture Instruction Set
-// Extensions reference, chapter 3: a product with a row or column beyond the configuration would fault there
-// and aborts here.
-#include <immintrin.h>
-
+// AMX tiles in software, in place of the instructions, so that the kernels' logic runs on any CPU: what
+// simd/amx_tiles.h includes with PENJING_SIMULATED_TILES (tests/kernels/CMakeLists.txt). Follows Intel's
+// Architecture Instruction Set Extensions reference, chapter 3: a product with a row or column beyond the
+// configuration would fault there and aborts here.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -93,16 +91,36 @@ inline void bf16_pairs(int sums, int a, int b) {
 }  // namespace
 }  // namespace penjing::testing::amx
 
-#undef _tile_loadd
-#undef _tile_stored
-#undef _tile_zero
-#undef _tile_dpbsud
-#undef _tile_dpbf16ps
-#define _tile_loadconfig(config) penjing::testing::amx::load_config(config)
-#define _tile_release() (penjing::testing::amx::configured = false)
-#define _tile_loadd(tile, base, stride) penjing::testing::amx::load(tile, base, stride)
-#define _tile_stored(tile, base, stride) penjing::testing::amx::store(tile, base, stride)
-#define _tile_zero(tile) \
-  std::memset(penjing::testing::amx::at(tile).bytes, 0, sizeof penjing::testing::amx::tiles[0].bytes)
-#define _tile_dpbsud(sums, a, b) penjing::testing::amx::signed_by_unsigned(sums, a, b)
-#define _tile_dpbf16ps(sums, a, b) penjing::testing::amx::bf16_pairs(sums, a, b)
+namespace {
+
+namespace tiles = penjing::testing::amx;
+
+inline void written_for_tiles() {}
+template <int Tile>
+inline void zero_tile() {
+  std::memset(tiles::at(Tile).bytes, 0, sizeof tiles::at(Tile).bytes);
+}
+template <int Tile>
+inline void load_tile(const void* base, int64_t stride) {
+  tiles::load(Tile, base, stride);
+}
+template <int Tile>
+inline void store_tile(void* base) {
+  tiles::store(Tile, base, 64);
+}
+template <int Sum, int A, int B>
+inline void add_signed_by_unsigned() {
+  tiles::signed_by_unsigned(Sum, A, B);
+}
+template <int Sum, int A, int B>
+inline void add_bf16() {
+  tiles::bf16_pairs(Sum, A, B);
+}
+struct TileSession {
+  TileSession() { tiles::load_config(&kTileConfig); }
+  ~TileSession() { tiles::configured = false; }
+  TileSession(const TileSession&) = delete;
+  TileSession& operator=(const TileSession&) = delete;
+};
+
+}  // namespace

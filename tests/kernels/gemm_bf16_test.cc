@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "kernels/pointwise/scalar.h"
 #include "numerics/float16.h"
 #include "tests/kernels/guarded.h"
 
@@ -34,8 +35,9 @@ std::vector<Sizes> ragged_sizes() {
   std::vector<Sizes> sizes;
   for (const int width : {16, 32, 48, 64}) {
     for (const int64_t k : {1, 3, 4, 5, 31, 128, 129, 300}) {
-      for (const int64_t n : {1, 3, 4, 5, 8, 11, 16}) sizes.push_back({n, k, width});
+      for (const int64_t n : {1, 3, 4, 5, 8, 11, 16, 37}) sizes.push_back({n, k, width});
     }
+    sizes.push_back({70, 600, width});
   }
   return sizes;
 }
@@ -49,6 +51,35 @@ std::map<std::string, const gemm_bf16::Kernel*> runnable() {
   if (cpu_has(Isa::kAvx512Bf16)) kernels["amx in software"] = &gemm_bf16::amx_simulated::kernel;
 #endif
   return kernels;
+}
+
+TEST(GemmBf16, ActivationsAreThoseOfPointwise) {
+  using pointwise::Function;
+  Rng rng(7);
+  for (const auto& [name, kernel] : runnable()) {
+    const Sizes size{21, 31, 48};
+    Guarded<float> x(size.k * size.width), bias(size.n), plain(size.n * size.width), y(size.n * size.width);
+    Guarded<uint16_t> w(size.n * size.k), pairs((size.k + 1) / 2 * 2 * size.width);
+    for (auto* values : {&x, &bias}) {
+      for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] = rng.normal();
+    }
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = float_to_bfloat16(rng.normal());
+    Guarded<char> packed(kernel->packed_bytes(size.n, size.k));
+    kernel->pack(w.data(), size.n, size.k, packed.data());
+    kernel->convert(x.data(), size.k, size.width, pairs.data());
+    gemm_bf16::Args args{pairs.data(), packed.data(), bias.data(), nullptr, plain.data(),
+                         size.k,       size.n,        0,           size.n,  size.width};
+    kernel->run(args);
+    for (const Function function :
+         {Function::kGelu, Function::kGeluTanh, Function::kRelu, Function::kSilu, Function::kTanh}) {
+      args.activation = function;
+      args.y = y.data();
+      kernel->run(args);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        ASSERT_EQ(y[i], pointwise::apply_scalar(function, plain[i])) << name;
+      }
+    }
+  }
 }
 
 TEST(GemmBf16, StaysWithinItsBound) {
@@ -74,8 +105,8 @@ TEST(GemmBf16, StaysWithinItsBound) {
         }
       }
       std::memset(y.data(), 0x7f, y.size() * 4);
-      kernel->run({pairs.data(), packed.data(), bias.data(), residual.data(), y.data(), size.k, 0, size.n,
-                   size.width});
+      kernel->run({pairs.data(), packed.data(), bias.data(), residual.data(), y.data(), size.k, size.n, 0,
+                   size.n, size.width});
       for (int64_t o = 0; o < size.n; ++o) {
         for (int t = 0; t < size.width; ++t) {
           double exact = double{bias[o]} + residual[o * size.width + t],

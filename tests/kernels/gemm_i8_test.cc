@@ -84,7 +84,8 @@ struct Problem {
   }
 
   // In two calls where there are outputs enough, as two threads would.
-  std::vector<uint32_t> run(const gemm_i8::Kernel& kernel, bool with_bias, bool with_residual) {
+  std::vector<uint32_t> run(const gemm_i8::Kernel& kernel, bool with_bias, bool with_residual,
+                            pointwise::Function activation = pointwise::Function::kNone) {
     Guarded<char> packed(kernel.packed_bytes(n, k));
     kernel.pack(w.data(), n, k, packed.data());
     std::memset(y.data(), 0x7f, y.size() * 4);
@@ -98,9 +99,11 @@ struct Problem {
                        with_residual ? residual.data() : nullptr,
                        y.data(),
                        k,
+                       n,
                        0,
                        n,
-                       width};
+                       width,
+                       activation};
     if (n > gemm_i8::kOutputs) {
       args.n_end = gemm_i8::kOutputs;
       kernel.run(args);
@@ -126,9 +129,10 @@ TEST(GemmI8, EqualsReferenceIncludingTheCorners) {
   Rng rng(3);
   for (const gemm_i8::Kernel* kernel : runnable()) {
     for (const int width : {16, 32, 48, 64}) {
-      for (const int64_t k : {1, 2, 3, 4, 5, 8, 30, 64, 67, 3072}) {
-        for (const int64_t n : {1, 3, 4, 5, 8, 9, 16, 17, 25, 37}) {
+      for (const int64_t k : {1, 2, 3, 4, 5, 8, 30, 64, 67, 600, 1100, 3072}) {
+        for (const int64_t n : {1, 3, 4, 5, 8, 9, 16, 17, 25, 37, 70}) {
           if (k == 3072 && n != 9) continue;
+          if ((k == 600 || k == 1100) != (n == 70) && n != 37) continue;
           Problem problem(n, k, width);
           for (int pattern = 0; pattern < 4; ++pattern) {
             problem.fill(pattern, kernel->bounds, rng);
@@ -139,6 +143,42 @@ TEST(GemmI8, EqualsReferenceIncludingTheCorners) {
           }
         }
       }
+    }
+  }
+}
+
+TEST(GemmI8, ActivationsAreThoseOfPointwise) {
+  using pointwise::Function;
+  const gemm_i8::Kernel& ref = *gemm_i8::find(Isa::kRef);
+  Rng rng(5);
+  for (const gemm_i8::Kernel* kernel : runnable()) {
+    if (!kernel->activates) continue;
+    for (const int width : {16, 32, 48, 64}) {
+      Problem problem(21, 67, width);
+      problem.fill(0, kernel->bounds, rng);
+      for (std::size_t t = 0; t < problem.scale_x.size(); ++t) problem.scale_x[t] *= 1e-4f;
+      for (const Function function :
+           {Function::kGelu, Function::kGeluTanh, Function::kRelu, Function::kSilu, Function::kTanh}) {
+        ASSERT_EQ(problem.run(*kernel, true, false, function), problem.run(ref, true, false, function))
+            << kernel->name << " width " << width;
+        ASSERT_EQ(problem.run(*kernel, true, true, function), problem.run(ref, true, true, function))
+            << kernel->name << " width " << width;
+      }
+    }
+  }
+}
+
+TEST(GemmI8, TheLargestZeroPointsAndRowSumsAreTakenOffExactly) {
+  const gemm_i8::Kernel& ref = *gemm_i8::find(Isa::kRef);
+  for (const gemm_i8::Kernel* kernel : runnable()) {
+    for (const int sign : {-1, 1}) {
+      Problem problem(3, gemm_i8::kMostInputs, 16);
+      Rng rng(6);
+      problem.fill(sign < 0 ? 2 : 1, kernel->bounds, rng);
+      for (std::size_t t = 0; t < problem.zero.size(); ++t) {
+        problem.zero[t] = kernel->bounds.code - static_cast<int32_t>(t);
+      }
+      ASSERT_EQ(problem.run(*kernel, true, true), problem.run(ref, true, true)) << kernel->name;
     }
   }
 }

@@ -420,9 +420,13 @@ TEST(Dispatch, ForcedInstructionSetIsTheOneThatRuns) {
   for (const Isa isa : usable_isas()) {
     force_isa_limit(isa);
     EXPECT_LE(gemm_f32::select().isa, isa);
-    EXPECT_EQ(gemm_f32::select().isa, std::min(isa, Isa::kAvx512));
-    EXPECT_LE(gemm_i8::select().isa, isa);
-    EXPECT_EQ(pointwise::select().isa, std::min(isa, Isa::kAvx512));
+    // AVX-VNNI has integer products of its own, and else what AVX2 has.
+    const Isa floats = isa == Isa::kAvxVnni ? Isa::kAvx2 : std::min(isa, Isa::kAvx512);
+    EXPECT_EQ(gemm_f32::select().isa, floats);
+    EXPECT_EQ(gemm_i8::select().isa, isa == Isa::kAvx512 ? cpu_has(Isa::kAvxVnni) ? Isa::kAvxVnni : Isa::kAvx2
+                                     : isa == Isa::kAvx512Bf16 ? Isa::kAvx512Vnni
+                                                               : isa);
+    EXPECT_EQ(pointwise::select().isa, floats);
   }
   force_isa_limit(before);
 }

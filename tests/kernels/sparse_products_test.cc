@@ -127,7 +127,8 @@ void check_spmm_i8(const spmm_i8::Kernel& kernel) {
       Guarded<char> dense_packed(dense.packed_bytes(size.n, size.k));
       dense.pack(w.data(), size.n, size.k, dense_packed.data());
       dense.run({quads.data(), scale_x.data(), zero.data(), dense_packed.data(), scale_w.data(),
-                 row_sum.data(), bias.data(), residual.data(), y.data(), size.k, 0, size.n, size.width});
+                 row_sum.data(), bias.data(), residual.data(), y.data(), size.k, size.n, 0, size.n,
+                 size.width});
       const std::vector<float> wanted = y.copy();
       Guarded<char> packed(kernel.packed_bytes(w.data(), size.n, size.k));
       kernel.pack(w.data(), size.n, size.k, packed.data());

@@ -8,20 +8,29 @@ namespace penjing::gemm_bf16::amx {
 namespace {
 
 struct Products {
-  template <int kTile>
+  template <int kSum, int kA, int kB>
   PENJING_INLINE void add() {
-    if constexpr (kTile == 0) _tile_dpbf16ps(0, 4, 5);
-    if constexpr (kTile == 1) _tile_dpbf16ps(1, 4, 5);
-    if constexpr (kTile == 2) _tile_dpbf16ps(2, 4, 5);
-    if constexpr (kTile == 3) _tile_dpbf16ps(3, 4, 5);
+    add_bf16<kSum, kA, kB>();
+  }
+};
+
+// Finishes outputs of kColumns vectors of tokens.
+template <int kColumns>
+struct Finish {
+  Args args;
+
+  inline __attribute__((always_inline)) void run(int64_t output, const char* sums) const {
+    __m512 y[kColumns];
+    for (int i = 0; i < kColumns; ++i) y[i] = _mm512_load_ps(sums + i * kTileBytes);
+    finish(args, output, 0, y);
   }
 };
 
 void run(const Args& args) {
   multiply<Products>(
-      args.x, args.w, groups_of<uint16_t>(args.k), args.width, args.n_begin,
-      args.n_end, [&](int64_t output, int column, const char* sums) __attribute__((always_inline)) {
-        finish(args, output, column, _mm512_load_ps(sums));
+      args.x, args.w, groups_of<uint16_t>(args.k), args.width, args.n, args.n_begin,
+      args.n_end, [&](auto columns) __attribute__((always_inline)) {
+        return Finish<decltype(columns)::value>{args};
       });
 }
 

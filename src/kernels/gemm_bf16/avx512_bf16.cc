@@ -45,7 +45,10 @@ PENJING_INLINE void multiply_tile(const Args& args, const uint16_t* w, int64_t g
     __builtin_prefetch(w + ahead);
     for (int o = 0; o < kOutputs; ++o) sum[o] = _mm512_dpbf16_ps(sum[o], value, broadcast_pair(w + 2 * o));
   }
-  for (int o = 0; o < kOutputs && group + o < args.n_end; ++o) finish(args, group + o, column, sum[o]);
+  for (int o = 0; o < kOutputs && group + o < args.n_end; ++o) {
+    __m512 one[1] = {sum[o]};
+    finish(args, group + o, column, one);
+  }
 }
 
 void run(const Args& args) {

@@ -4,10 +4,11 @@
 #include <cstdint>
 
 #include "kernels/cpu.h"
+#include "kernels/pointwise/pointwise.h"
 
 namespace penjing::gemm_bf16 {
 
-// y[n][t] = sum over k of bf16(w[n][k]) * bf16(x[k][t]) + bias[n] (+ residual[n][t]), FP32 sums.
+// y[n][t] = activation(sum over k of bf16(w[n][k]) * bf16(x[k][t]) + bias[n]) (+ residual[n][t]), FP32 sums.
 //
 // The instruction adds the two products of a pair of k at once and rounds in its own way, so this is the one
 // family whose result may differ between instruction sets (docs/decisions.md). A token's result still depends
@@ -23,8 +24,9 @@ struct Args {
   const float* bias;      // [N] or null
   const float* residual;  // or null; may alias y
   float* y;
-  int64_t k, n_begin, n_end;
+  int64_t k, n, n_begin, n_end;
   int width;
+  pointwise::Function activation = pointwise::Function::kNone;
 };
 
 inline constexpr int kOutputs = 8;

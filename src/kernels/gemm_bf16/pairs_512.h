@@ -4,8 +4,9 @@
 #include <immintrin.h>
 
 #include "kernels/gemm_bf16/gemm_bf16.h"
-
-#define PENJING_INLINE static inline __attribute__((always_inline))
+#include "kernels/simd/avx512.h"
+//
+#include "kernels/pointwise/functions_simd.h"
 
 namespace {
 
@@ -26,12 +27,19 @@ void convert(const float* x, int64_t features, int width, uint16_t* pairs) {
   }
 }
 
-// Stores the sums of one output and sixteen tokens.
-PENJING_INLINE void finish(const penjing::gemm_bf16::Args& args, int64_t output, int column, __m512 y) {
+// Stores the sums of one output, the tokens of y[i] from column + 16 i.
+template <int kCount>
+PENJING_INLINE void finish(const penjing::gemm_bf16::Args& args, int64_t output, int column,
+                           __m512 (&y)[kCount]) {
   const int64_t at = output * args.width + column;
-  if (args.bias != nullptr) y = _mm512_add_ps(y, _mm512_set1_ps(args.bias[output]));
-  if (args.residual != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(args.residual + at));
-  _mm512_storeu_ps(args.y + at, y);
+  if (args.bias != nullptr) {
+    for (auto& value : y) value = _mm512_add_ps(value, _mm512_set1_ps(args.bias[output]));
+  }
+  if (args.activation != penjing::pointwise::Function::kNone) activate(args.activation, y);
+  for (int i = 0; i < kCount; ++i) {
+    if (args.residual != nullptr) y[i] = _mm512_add_ps(y[i], _mm512_loadu_ps(args.residual + at + 16 * i));
+    _mm512_storeu_ps(args.y + at + 16 * i, y[i]);
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernels/gemm_bf16/gemm_bf16.h"
+#include "kernels/pointwise/scalar.h"
 #include "numerics/float16.h"
 
 namespace penjing::gemm_bf16::ref {
@@ -36,6 +37,7 @@ void run(const Args& args) {
                        bfloat16_to_float(args.x[(k / 2 * args.width + t) * 2 + k % 2]), sum);
       }
       if (args.bias != nullptr) sum += args.bias[n];
+      sum = pointwise::apply_scalar(args.activation, sum);
       if (args.residual != nullptr) sum += args.residual[n * args.width + t];
       args.y[n * args.width + t] = sum;
     }

@@ -6,8 +6,6 @@
 #include "kernels/gemm_i8/finish_512.h"
 #include "kernels/gemm_i8/gemm_i8.h"
 
-#define PENJING_INLINE static inline __attribute__((always_inline))
-
 namespace penjing::gemm_i8::avx512_vnni {
 
 namespace {
@@ -52,7 +50,11 @@ PENJING_INLINE void multiply_tile(const Args& args, const int8_t* w, int64_t gro
     __builtin_prefetch(w + ahead);
     for (int o = 0; o < kOutputs; ++o) sum[o] = _mm512_dpbusd_epi32(sum[o], value, broadcast_quad(w + 4 * o));
   }
-  for (int o = 0; o < kOutputs && group + o < args.n_end; ++o) finish(args, group + o, column, sum[o]);
+  const Tokens tokens[1] = {tokens_at(args, column)};
+  for (int o = 0; o < kOutputs && group + o < args.n_end; ++o) {
+    const __m512i one[1] = {sum[o]};
+    finish(args, tokens, group + o, column, one);
+  }
 }
 
 void run(const Args& args) {
@@ -66,6 +68,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512Vnni, "avx512_vnni", kAnyCodes, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kAvx512Vnni, "avx512_vnni", kAnyCodes, true, packed_bytes, pack, run};
 
 }  // namespace penjing::gemm_i8::avx512_vnni

@@ -6,13 +6,16 @@
 
 #include "kernels/code_bounds.h"
 #include "kernels/cpu.h"
+#include "kernels/pointwise/pointwise.h"
 
 namespace penjing::gemm_i8 {
 
-// y[n][t] = float(acc - zero_point[t] * row_sum[n]) * (scale_x[t] * scale_w[n]) + bias[n]  (+ residual[n][t])
-// acc = sum over k of w[n][k] (s8, -127..127) * x[k][t] (u8), int32 and exact on every instruction set:
-// K <= 2^31 / (255 * 127) = 66,000 (checked by the caller). The correction is int32 too; the conversion to
-// float rounds to nearest-even; products and sums are separate IEEE operations in the order written, no FMA.
+// y[n][t] = activation(float(acc - zero_point[t] * row_sum[n]) * (scale_x[t] * scale_w[n]) + bias[n])
+//           (+ residual[n][t])
+// acc = sum over k of w[n][k] (s8, -128..127) * x[k][t] (u8), int32 and exact on every instruction set:
+// K <= 32,767 (checked by the caller), so that |row_sum| < 2^22, which epilogues lean on. The correction is
+// int32 too; the conversion to float rounds to nearest-even; products and sums are separate IEEE operations
+// in the order written, no FMA. The activation is kernels/pointwise's, from kernels that say so.
 //
 // x: one panel of codes in quads, [ceil(K / 4)][width][4] u8 (kernels/quantize); the weights of absent
 // features are packed as zero. y, residual: panels [N][width] float.
@@ -26,9 +29,12 @@ struct Args {
   const float* bias;          // [N] or null
   const float* residual;      // or null
   float* y;
-  int64_t k, n_begin, n_end;  // n_begin a multiple of kOutputs
+  int64_t k, n, n_begin, n_end;  // n_begin a multiple of kOutputs
   int width;
+  pointwise::Function activation = pointwise::Function::kNone;
 };
+
+inline constexpr int64_t kMostInputs = 32767;
 
 inline constexpr int kOutputs = 8;  // outputs are packed in groups of 8, the last one filled with zeros
 
@@ -36,6 +42,7 @@ struct Kernel {
   Isa isa;
   const char* name;  // that of the instruction set, and of the codes where they are bounded
   CodeBounds bounds;
+  bool activates;  // applies args.activation, which is kNone for others
   std::size_t (*packed_bytes)(int64_t n, int64_t k);
   void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
   void (*run)(const Args& args);

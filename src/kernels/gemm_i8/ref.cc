@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernels/gemm_i8/gemm_i8.h"
+#include "kernels/pointwise/scalar.h"
 
 namespace penjing::gemm_i8::ref {
 
@@ -26,6 +27,7 @@ void run(const Args& args) {
       const int32_t exact = sum - args.zero_point[t] * args.row_sum[n];
       float y = static_cast<float>(exact) * (args.scale_x[t] * args.scale_w[n]);
       if (args.bias != nullptr) y += args.bias[n];
+      y = pointwise::apply_scalar(args.activation, y);
       if (args.residual != nullptr) y += args.residual[n * args.width + t];
       args.y[n * args.width + t] = y;
     }
@@ -35,6 +37,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kRef, "ref", kAnyCodes, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kRef, "ref", kAnyCodes, true, packed_bytes, pack, run};
 
 }  // namespace penjing::gemm_i8::ref

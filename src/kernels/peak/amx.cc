@@ -12,37 +12,43 @@ constexpr int kTiles = 4;
 constexpr int64_t kGroups =
     kTileRows * kTileRows * kTileRows;  // of four bytes, multiplied by one instruction
 
-template <typename Step>
-void run_tiles(int64_t iterations, Step step) {
-  const TileConfig config;
-  _tile_loadconfig(&config);
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  _tile_zero(4);
-  _tile_zero(5);
-  for (int64_t i = 0; i < iterations; ++i) step();
-  _tile_release();
+struct Bytes {
+  template <int kSum>
+  PENJING_INLINE void add() {
+    add_signed_by_unsigned<kSum, 4, 5>();
+  }
+};
+struct Pairs {
+  template <int kSum>
+  PENJING_INLINE void add() {
+    add_bf16<kSum, 4, 5>();
+  }
+};
+
+template <typename Products>
+void run_tiles(int64_t iterations) {
+  const TileSession session;
+  zero_tile<0>();
+  zero_tile<1>();
+  zero_tile<2>();
+  zero_tile<3>();
+  zero_tile<4>();
+  zero_tile<5>();
+  for (int64_t i = 0; i < iterations; ++i) {
+    Products::template add<0>();
+    Products::template add<1>();
+    Products::template add<2>();
+    Products::template add<3>();
+  }
 }
 
 int64_t tile_i8(int64_t iterations) {
-  run_tiles(iterations, [] {
-    _tile_dpbsud(0, 4, 5);
-    _tile_dpbsud(1, 4, 5);
-    _tile_dpbsud(2, 4, 5);
-    _tile_dpbsud(3, 4, 5);
-  });
+  run_tiles<Bytes>(iterations);
   return iterations * kTiles * kGroups * 8;
 }
 
 int64_t tile_bf16(int64_t iterations) {
-  run_tiles(iterations, [] {
-    _tile_dpbf16ps(0, 4, 5);
-    _tile_dpbf16ps(1, 4, 5);
-    _tile_dpbf16ps(2, 4, 5);
-    _tile_dpbf16ps(3, 4, 5);
-  });
+  run_tiles<Pairs>(iterations);
   return iterations * kTiles * kGroups * 4;
 }
 

@@ -44,7 +44,8 @@ alignas(64) inline constexpr float kErf[6][16] = {
      -4.596402184e-05f, -1.466143863e-05f, 6.284831348e-06f, 1.268060881e-05f, 1.038719006e-05f,
      5.990356285e-06f, 2.710886231e-06f, 1.004650753e-06f, 3.116481803e-07f, 8.197816080e-08f,
      1.857628227e-08f}};
-inline constexpr float kSqrtHalf = 0.707106781f;
+// gelu: kErfScale / sqrt 2.
+inline constexpr float kGeluErfScale = 2.82842712f;
 // 2^t on |t| <= 1/2, degree 3, relative error 7.5e-5: for probabilities kept in eight bits (attention_i8).
 inline constexpr float kExp2C[4] = {9.999280736e-01f, 6.932609862e-01f, 2.426111219e-01f, 5.517166492e-02f};
 // gelu_tanh: sqrt(2 / pi) and the cubic coefficient of Hendrycks & Gimpel 2016.

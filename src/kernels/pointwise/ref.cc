@@ -22,15 +22,23 @@ float exp_scalar(float x) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
 }
 
-float erf_scalar(float x) {
-  const float scaled = std::fabs(x) * kErfScale;
+namespace {
+
+// erf(scaled / kErfScale) for scaled >= 0.
+float erf_of_scaled(float scaled) {
   const float s = kErfLargest < scaled ? kErfLargest : scaled;
   const float shifted = s + kRoundMagic;
   const float t = s - (shifted - kRoundMagic);
   const uint32_t i = std::bit_cast<uint32_t>(shifted) % 16;  // of a NaN any: t is one, and so the result
   float p = kErf[5][i];
   for (int power = 4; power >= 0; --power) p = std::fma(p, t, kErf[power][i]);
-  return std::copysign(p, x);
+  return p;
+}
+
+}  // namespace
+
+float erf_scalar(float x) {
+  return std::copysign(erf_of_scaled(std::fabs(x) * kErfScale), x);
 }
 
 float tanh_scalar(float x) {
@@ -41,8 +49,12 @@ float tanh_scalar(float x) {
 
 float apply_scalar(Function function, float x) {
   switch (function) {
-    case Function::kGelu:
-      return (x * 0.5f) * (1.0f + erf_scalar(x * kSqrtHalf));
+    case Function::kNone:
+      break;
+    case Function::kGelu: {
+      const float a = std::fabs(x);
+      return std::fma(a, erf_of_scaled(a * kGeluErfScale), x) * 0.5f;
+    }
     case Function::kGeluTanh: {
       const float cubic = x * x * x * kGeluCubic;
       return (x * 0.5f) * (1.0f + tanh_scalar(kGeluScale * (x + cubic)));

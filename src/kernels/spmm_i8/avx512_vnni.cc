@@ -5,8 +5,6 @@
 #include "kernels/gemm_i8/finish_512.h"
 #include "kernels/spmm_i8/format.h"
 
-#define PENJING_INLINE static inline __attribute__((always_inline))
-
 namespace penjing::spmm_i8::avx512_vnni {
 
 namespace {
@@ -120,7 +118,8 @@ PENJING_INLINE void multiply_16(const Args& args, const Quads<int8_t>& quads, in
   }
 }
 
-void run(const Args& args) {
+void run(const Args& shared) {
+  const Args args = shared;
   const auto quads = unpack<int8_t>(args);
   for (int64_t group = args.n_begin / kOutputs; group * kOutputs < args.n_end; ++group) {
     int column = 0;
@@ -133,7 +132,7 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512Vnni,     "avx512_vnni", kAnyCodes,     0.35,
+const Kernel kernel = {Isa::kAvx512Vnni,     "avx512_vnni", kAnyCodes,     true, 0.35,
                        packed_bytes<int8_t>, pack<int8_t>,  valid<int8_t>, run};
 
 }  // namespace penjing::spmm_i8::avx512_vnni

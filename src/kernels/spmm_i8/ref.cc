@@ -1,4 +1,5 @@
 // The definition in plain loops.
+#include "kernels/pointwise/scalar.h"
 #include "kernels/spmm_i8/format.h"
 
 namespace penjing::spmm_i8::ref {
@@ -19,6 +20,7 @@ void run(const Args& args) {
       const int32_t exact = sum - args.zero_point[t] * args.row_sum[n];
       float y = static_cast<float>(exact) * (args.scale_x[t] * args.scale_w[n]);
       if (args.bias != nullptr) y += args.bias[n];
+      y = pointwise::apply_scalar(args.activation, y);
       if (args.residual != nullptr) y += args.residual[n * args.width + t];
       args.y[n * args.width + t] = y;
     }
@@ -28,7 +30,7 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kRef,    "ref",         kAnyCodes, 0.35, packed_bytes<int8_t>,
+const Kernel kernel = {Isa::kRef,    "ref",         kAnyCodes, true, 0.35, packed_bytes<int8_t>,
                        pack<int8_t>, valid<int8_t>, run};
 
 }  // namespace penjing::spmm_i8::ref

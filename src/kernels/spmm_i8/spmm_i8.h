@@ -6,6 +6,7 @@
 
 #include "kernels/code_bounds.h"
 #include "kernels/cpu.h"
+#include "kernels/pointwise/pointwise.h"
 
 namespace penjing::spmm_i8 {
 
@@ -28,6 +29,7 @@ struct Args {
   float* y;
   int64_t k, n, n_begin, n_end;
   int width;
+  pointwise::Function activation = pointwise::Function::kNone;
 };
 
 inline constexpr int kOutputs = 4;
@@ -36,6 +38,7 @@ struct Kernel {
   Isa isa;
   const char* name;  // that of the instruction set, and of the codes where they are bounded
   CodeBounds bounds;
+  bool activates;  // applies args.activation, which is kNone for others
   // From this share of zero blocks on faster than the dense product of the same instruction set and codes:
   // measured by bench/product_bench, on one machine (bench/RESULTS.md).
   double worthwhile;
