@@ -14,6 +14,15 @@ int64_t count_groups(int64_t length) {
   return (length + kLaneTokens - 1) / kLaneTokens;
 }
 
+// A whole group is the usual case, and a copy of known size is no call.
+void copy_tokens(const float* from, float* to, int64_t count) {
+  if (count == kLaneTokens) {
+    std::memcpy(to, from, kLaneTokens * sizeof(float));
+  } else {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+  }
+}
+
 // Tokens [begin, begin + length) of features [f0, f0 + features) -> rows [features][stride].
 void gather_features(const float* panels, PanelShape shape, int64_t all_features, int64_t f0,
                      int64_t features, int64_t begin, int64_t length, float* target, int64_t stride) {
@@ -23,7 +32,7 @@ void gather_features(const float* panels, PanelShape shape, int64_t all_features
     const int width = shape.width(panel);
     const float* from = panels + token_offset(token, all_features) + f0 * width;
     for (int64_t f = 0; f < features; ++f) {
-      std::memcpy(target + f * stride + done, from + f * width, static_cast<std::size_t>(count) * 4);
+      copy_tokens(from + f * width, target + f * stride + done, count);
     }
     done += count;
   }
@@ -37,7 +46,7 @@ void scatter_features(const float* source, int64_t stride, float* panels, PanelS
     const int width = shape.width(panel);
     float* to = panels + token_offset(token, all_features) + f0 * width;
     for (int64_t f = 0; f < features; ++f) {
-      std::memcpy(to + f * width, source + f * stride + done, static_cast<std::size_t>(count) * 4);
+      copy_tokens(source + f * stride + done, to + f * width, count);
     }
     done += count;
   }

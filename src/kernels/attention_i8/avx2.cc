@@ -7,7 +7,11 @@ namespace {
 struct Dot {
   using Code = int16_t;
 
-  PENJING_INLINE void store_quads(Code* p, const Vector::Int (&code)[4]) {
+  static constexpr int kTokens = 16, kKeyFeatures = 4, kValueFeatures = 1;
+
+  PENJING_INLINE void store_keys(Code* keys, int64_t tokens, int64_t, int64_t token, int64_t feature,
+                                 const Vector::Int (&code)[4]) {
+    Code* p = keys + (feature / 4 * tokens + token) * 4;
     const __m256i low = _mm256_set1_epi32(0xffff);
     const __m256i even = _mm256_or_si256(_mm256_and_si256(code[0], low), _mm256_slli_epi32(code[2], 16));
     const __m256i odd = _mm256_or_si256(_mm256_and_si256(code[1], low), _mm256_slli_epi32(code[3], 16));

@@ -6,7 +6,11 @@ namespace {
 struct Dot {
   using Code = int8_t;
 
-  PENJING_INLINE void store_quads(Code* p, const Vector::Int (&code)[4]) {
+  static constexpr int kTokens = 16, kKeyFeatures = 4, kValueFeatures = 1;
+
+  PENJING_INLINE void store_keys(Code* keys, int64_t tokens, int64_t, int64_t token, int64_t feature,
+                                 const Vector::Int (&code)[4]) {
+    Code* p = keys + (feature / 4 * tokens + token) * 4;
     const __m512i byte = _mm512_set1_epi32(0xff);
     const __m512i low = _mm512_or_si512(_mm512_and_si512(code[0], byte),
                                         _mm512_slli_epi32(_mm512_and_si512(code[1], byte), 8));

@@ -16,31 +16,38 @@ PENJING_INLINE V::Float input(const Args& args, int64_t f, int strip) {
   return kMultiplied ? V::mul(x, V::set(args.multiplier[f])) : x;
 }
 
-// Codes of one strip of lanes: clamp(round_even(x * inverse) + zero, lowest, highest) + shift.
+// Larger products become the largest integer code all the same, and convert to int32.
+constexpr float kLargestProduct = 0x1p30f;
+
+// Codes of one strip of lanes: clamp(round_even(x * inverse) + zero, lowest, highest), NaN giving the lowest.
 template <bool kMultiplied>
-PENJING_INLINE void write_codes(const Args& args, int strip, V::Float inverse, V::Float zero, float lowest,
-                                float highest, float shift) {
-  const V::Float lo = V::set(lowest), hi = V::set(highest), offset = V::set(shift);
+PENJING_INLINE void write_codes(const Args& shared, int strip, V::Float inverse, V::Int zero, int lowest,
+                                int highest) {
+  const Args args = shared;  // stores could change what is shared
   const auto code_of = [&](int64_t f) __attribute__((always_inline)) {
-    const V::Float x = input<kMultiplied>(args, f, strip);
-    const V::Float code = V::add(V::round_even(V::mul(x, inverse)), zero);
-    return V::to_int(V::add(V::min(V::max(code, lo), hi), offset));
+    const V::Float x = V::mul(input<kMultiplied>(args, f, strip), inverse);
+    return V::add_int(V::to_int(V::min(V::set(kLargestProduct), x)), zero);
+  };
+  const auto clamped = [&](int64_t f) __attribute__((always_inline)) {
+    return V::min_int(V::max_int(code_of(f), V::set_int(lowest)), V::set_int(highest));
   };
   if (args.rows) {
-    for (int64_t f = 0; f < args.features; ++f)
-      V::store_bytes(args.codes + f * args.width + strip, code_of(f));
+    for (int64_t f = 0; f < args.features; ++f) {
+      V::store_bytes(args.codes + f * args.width + strip, clamped(f));
+    }
     return;
   }
+  const V::Int low = V::set_int(lowest * 0x01010101), high = V::set_int(highest * 0x01010101);
   auto* out = reinterpret_cast<int32_t*>(args.codes) + strip;
   int64_t f = 0;
   for (; f + 4 <= args.features; f += 4, out += args.width) {
-    const V::Int code[4] = {code_of(f), code_of(f + 1), code_of(f + 2), code_of(f + 3)};
-    V::store_int(out, join_quad(code));
+    const V::Int quads = V::pack_quads(code_of(f), code_of(f + 1), code_of(f + 2), code_of(f + 3));
+    V::store_int(out, V::min_bytes(V::max_bytes(quads, low), high));
   }
   if (f < args.features) {
-    V::Int code[4] = {code_of(f), V::set_int(0), V::set_int(0), V::set_int(0)};
-    if (f + 1 < args.features) code[1] = code_of(f + 1);
-    if (f + 2 < args.features) code[2] = code_of(f + 2);
+    V::Int code[4] = {clamped(f), V::set_int(0), V::set_int(0), V::set_int(0)};
+    if (f + 1 < args.features) code[1] = clamped(f + 1);
+    if (f + 2 < args.features) code[2] = clamped(f + 2);
     V::store_int(out, join_quad(code));
   }
 }
@@ -84,7 +91,7 @@ PENJING_INLINE void affine_strips(const Args& args) {
     zero = V::select(usable, V::min(V::max(zero, V::zero()), V::set(largest)), V::zero());
     V::store(args.scale + strip, V::add(V::select(usable, scale, one), range.bad));
     V::store_int(args.zero_point + strip, V::to_int(zero));
-    write_codes<kMultiplied>(args, strip, used_inverse, zero, 0.0f, largest, 0.0f);
+    write_codes<kMultiplied>(args, strip, used_inverse, V::to_int(zero), 0, args.largest);
   }
 }
 
@@ -96,8 +103,9 @@ PENJING_INLINE void symmetric_strips(const Args& args) {
     const V::Float largest = V::max(range.hi, V::sub(V::zero(), range.lo));
     const Symmetric params = symmetric_params(largest, limit);
     V::store(args.scale + strip, V::add(params.scale, range.bad));
-    V::store_int(args.zero_point + strip, V::to_int(V::set(limit + 1.0f)));
-    write_codes<kMultiplied>(args, strip, params.inverse, V::zero(), -limit, limit, limit + 1.0f);
+    const V::Int zero = V::set_int(args.largest + 1);
+    V::store_int(args.zero_point + strip, zero);
+    write_codes<kMultiplied>(args, strip, params.inverse, zero, 1, 2 * args.largest + 1);
   }
 }
 
@@ -106,10 +114,9 @@ PENJING_INLINE void fixed_strips(const Args& args) {
   for (int strip = 0; strip < args.width; strip += V::kLanes) {
     const Range range = find_range<kMultiplied>(args, strip);
     V::store(args.scale + strip, V::add(V::set(args.fixed_scale), range.bad));
-    const V::Float zero = V::set(static_cast<float>(args.fixed_zero));
-    V::store_int(args.zero_point + strip, V::to_int(zero));
-    write_codes<kMultiplied>(args, strip, V::set(args.fixed_inverse), zero,
-                             static_cast<float>(args.fixed_lowest), static_cast<float>(args.largest), 0.0f);
+    const V::Int zero = V::set_int(args.fixed_zero);
+    V::store_int(args.zero_point + strip, zero);
+    write_codes<kMultiplied>(args, strip, V::set(args.fixed_inverse), zero, args.fixed_lowest, args.largest);
   }
 }
 

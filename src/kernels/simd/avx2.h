@@ -57,6 +57,15 @@ struct Vector {
   PENJING_INLINE Int and_int(Int a, Int b) { return _mm256_and_si256(a, b); }
   PENJING_INLINE Int sub_int(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   PENJING_INLINE Int max_int(Int a, Int b) { return _mm256_max_epi32(a, b); }
+  PENJING_INLINE Int min_int(Int a, Int b) { return _mm256_min_epi32(a, b); }
+  PENJING_INLINE Int max_bytes(Int a, Int b) { return _mm256_max_epu8(a, b); }
+  PENJING_INLINE Int min_bytes(Int a, Int b) { return _mm256_min_epu8(a, b); }
+  // Four numbers of a lane, saturated to [0, 255], as the bytes of its 32 bits, the first lowest.
+  PENJING_INLINE Int pack_quads(Int a, Int b, Int c, Int d) {
+    const Int bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    return _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2,
+                                                                                6, 10, 14, 3, 7, 11, 15)));
+  }
   PENJING_INLINE Int set_int(int32_t v) { return _mm256_set1_epi32(v); }
   PENJING_INLINE Int load_int(const int32_t* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));

@@ -57,6 +57,15 @@ struct Vector {
   PENJING_INLINE Int and_int(Int a, Int b) { return _mm512_and_si512(a, b); }
   PENJING_INLINE Int sub_int(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   PENJING_INLINE Int max_int(Int a, Int b) { return _mm512_max_epi32(a, b); }
+  PENJING_INLINE Int min_int(Int a, Int b) { return _mm512_min_epi32(a, b); }
+  PENJING_INLINE Int max_bytes(Int a, Int b) { return _mm512_max_epu8(a, b); }
+  PENJING_INLINE Int min_bytes(Int a, Int b) { return _mm512_min_epu8(a, b); }
+  // Four numbers of a lane, saturated to [0, 255], as the bytes of its 32 bits, the first lowest.
+  PENJING_INLINE Int pack_quads(Int a, Int b, Int c, Int d) {
+    const Int bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    return _mm512_shuffle_epi8(
+        bytes, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+  }
   PENJING_INLINE Int set_int(int32_t v) { return _mm512_set1_epi32(v); }
   PENJING_INLINE Int load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
   // All lanes by mask: GCC 12 takes the plain form for a read of something uninitialized.
