@@ -61,6 +61,8 @@ def parse_arguments():
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--timeout", type=float, default=600, help="seconds after which an engine that does not answer is dropped")
     parser.add_argument("--data", type=pathlib.Path, help="texts, one a line, or sts-test.csv")
+    parser.add_argument("--hold", choices=["avx2", "avx_vnni", "avx512_bf16"],
+                        help="all engines, Penjing too, see no more of this CPU than that (rivals/hold_cpu.c)")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--ledger", type=pathlib.Path, help="add the rows to this ledger (bench/RESULTS.md)")
     args = parser.parse_args()
@@ -136,13 +138,13 @@ def start_workers(args, files, model, threads, calibration):
     workers = []
     for name, folder in [("fp32", model)] + args.ours:
         command = [args.penjing, "bench", folder, "--worker", "--quiet", "--threads", str(threads)]
-        workers.append(Worker("penjing", command, cpus, args.timeout, forms=[name]))
+        workers.append(Worker("penjing", command, cpus, args.timeout, env=args.held, forms=[name]))
     spec = {"model": model, "files": files, "threads": threads, "forms": args.forms, "calibration": calibration,
             "penjing": args.penjing}
     for engine in args.engines:
         command = [environments.python_of(engine, args.python), str(HERE / "rivals" / "worker.py"), engine, json.dumps(spec)]
         try:
-            workers.append(Worker(engine, command, cpus, args.timeout, env={"OMP_NUM_THREADS": str(threads)}))
+            workers.append(Worker(engine, command, cpus, args.timeout, env={"OMP_NUM_THREADS": str(threads), **args.held}))
         except Failed as error:
             say(f"{engine}: {error}")
     return workers
@@ -230,7 +232,7 @@ def run(args, threads):
         workers = start_workers(args, files, model, threads, calibration)
         try:
             peaks = workers[0].ask({"op": "peaks"})
-            machine = {"isa": peaks["isa"], "cpu": peaks["cpu"]}
+            machine = {"isa": peaks["isa"], "cpu": peaks["cpu"] + (f", held to {args.hold}" if args.hold else "")}
             found = {}
             for shape, batch in batches.items():
                 say(f"start {start + 1} of {args.starts}, {threads} threads, {shape}")
@@ -326,6 +328,10 @@ def main():
             args.engines = [e for e in args.engines if e != engine]
     if args.setup:
         return
+    try:
+        args.held = environments.hold(args.hold)
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"--hold {args.hold}: {error}")
     results = [run(args, threads) for threads in args.threads]
     for result in results:
         print_result(result)

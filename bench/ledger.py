@@ -1,16 +1,32 @@
 #!/usr/bin/env python3
 """The ledger of measured ratios, bench/RESULTS.md: one section an instruction set, rows only ever added.
 
-usage: ledger.py check [LEDGER]    lists the rows that are stale: the kernels or the runtime have changed since
-       ledger.py add LEDGER RESULT.json ...    adds the rows of compare_rivals.py --json"""
+usage: ledger.py check [LEDGER]    lists the rows that are stale: what their instruction set runs has changed since
+       ledger.py add LEDGER RESULT.json ...    adds the rows of compare_rivals.py --json
+       ledger.py tables PAGE ...   writes the newest rows between <!-- ledger: SECTION [of MODEL,MODEL] [rows ROW,ROW] -->
+                                   and <!-- end --> in each page; stale rows are marked there, and left out of README.md"""
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+LEDGER = REPOSITORY / "bench" / "RESULTS.md"
 COLUMNS = ["date", "commit", "CPU", "model", "row", "ours", "ms", "of peak", "rival", "ratio", "range", "starts", "threads", "command"]
+
+# Files of the kernels that no forward runs on an instruction set: others' code, and the plain reference.
+AVX2, AVX512 = ["*/avx2*", "*256*", "simd/avx2.h"], ["*/avx512*", "*512*", "simd/avx512.h"]
+NOT_RUN = {
+    "amx": AVX2 + ["*/avx_vnni*"],
+    "avx512_bf16": AVX2 + ["*/avx_vnni*", "*/amx*"],
+    "avx512_vnni": AVX2 + ["*/avx_vnni*", "*/amx*", "*/avx512_bf16*", "gemm_bf16/*"],
+    "avx_vnni": AVX512 + ["*/amx*", "gemm_bf16/*"],
+    "avx2": AVX512 + ["*/amx*", "*/avx_vnni*", "gemm_bf16/*"],
+}
+NAMES = {"minilm": "MiniLM", "bert-base": "BERT-base", "minilm-80": "MiniLM, 80 % zeros in 4x1",
+         "minilm-90": "MiniLM, 90 % zeros in 4x1"}
 
 
 def git(*command):
@@ -18,9 +34,10 @@ def git(*command):
     return done.stdout.strip()
 
 
-def last_change():
-    """The commit that last changed what is measured."""
-    return git("log", "-1", "--format=%h", "--", "src/kernels", "src/runtime")
+def last_change(isa=""):
+    """The commit that last changed what is measured in that section."""
+    others = [f":(exclude)src/kernels/{name}" for name in NOT_RUN.get(isa, []) + ["*/ref.cc"]]
+    return git("log", "-1", "--format=%h", "--", "src/kernels", "src/runtime", *others)
 
 
 def ledger_rows(result):
@@ -41,6 +58,12 @@ def ledger_rows(result):
                    str(result["starts"]), str(result["threads"]), f"`{result['command']}`"]
 
 
+def replace_file(path, text):
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text)
+    partial.rename(path)
+
+
 def add_rows(path, result):
     path = pathlib.Path(path)
     text = path.read_text() if path.exists() else "# Results\n"
@@ -52,25 +75,78 @@ def add_rows(path, result):
     end = text.find("\n## ", begin)
     end = len(text) if end < 0 else end
     section = text[begin:end].rstrip("\n") + "\n" + "".join(line + "\n" for line in lines)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text[:begin] + section + text[end:])
-    partial.rename(path)
+    replace_file(path, text[:begin] + section + text[end:])
+
+
+def read_rows(path):
+    """(section, {column: cell}, line) of every row of a ratio."""
+    section = ""
+    for line in pathlib.Path(path).read_text().splitlines():
+        if line.startswith("## "):
+            section = line[3:]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == len(COLUMNS) and cells[0] not in ("date", "---"):
+            yield section, dict(zip(COLUMNS, cells)), line
+
+
+class Staleness:
+    """Whether a row's commit does not contain the last change of what it measured."""
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, section, row):
+        key = section, row["commit"]
+        if key not in self.known:
+            ancestor = ["git", "-C", str(REPOSITORY), "merge-base", "--is-ancestor", last_change(section), row["commit"]]
+            self.known[key] = subprocess.run(ancestor, stderr=subprocess.DEVNULL).returncode != 0
+        return self.known[key]
 
 
 def stale_rows(path):
-    """Rows whose commit does not contain the last change of what they measured."""
-    change = last_change()
-    known = {}
-    for line in pathlib.Path(path).read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) != len(COLUMNS) or cells[0] in ("date", "---"):
-            continue
-        commit = cells[1]
-        if commit not in known:
-            known[commit] = subprocess.run(["git", "-C", str(REPOSITORY), "merge-base", "--is-ancestor", change, commit],
-                                           stderr=subprocess.DEVNULL).returncode == 0
-        if not known[commit]:
+    stale = Staleness()
+    for section, row, line in read_rows(path):
+        if stale(section, row):
             yield line
+
+
+def table(path, section, models, shapes, with_stale):
+    """The newest rows of a section as a table for readers, and whether any was left out."""
+    stale, newest = Staleness(), {}
+    for there, row, _ in read_rows(path):
+        if there == section and (not models or row["model"] in models) and (not shapes or row["row"] in shapes):
+            newest.setdefault((row["model"], row["row"], row["ours"]), []).append(row)
+    lines, seen = ["| model | row | ours | ms | of peak | closest of all rivals | ONNX Runtime, FP32 | ONNX Runtime, INT8 |",
+                   "|---|---|---|---|---|---|---|---|"], set()
+    for (model, shape, ours), rows in newest.items():
+        last = [r for r in rows if (r["date"], r["commit"], r["command"]) == (rows[-1]["date"], rows[-1]["commit"], rows[-1]["command"])]
+        if stale(section, last[0]) and not with_stale:
+            continue
+        ratio = {r["rival"]: f"{r['ratio']} ({r['range']})" for r in last}
+        closest = min(last, key=lambda r: float(r["ratio"]))["rival"]
+        of = lambda precision: next((v for k, v in ratio.items() if k.startswith(f"onnxruntime {precision}")), "–")
+        mark = " (stale)" if stale(section, last[0]) else ""
+        seen.add((last[0]["CPU"], last[0]["date"]))
+        lines.append(f"| {NAMES.get(model, model)} | {shape} | {ours.upper()}{mark} | {last[0]['ms']} | {last[0]['of peak']} "
+                     f"| **{ratio[closest].split(' ')[0]}** ({ratio[closest].split(' (')[1]} {closest} | {of('fp32')} | {of('int8')} |")
+    where = "; ".join(f"{cpu}, {date}" for cpu, date in sorted(seen))
+    return "\n".join([f"`{section}`: {where}, {last_threads(newest)} threads. Their median time over ours, and its range over process starts.", "", *lines]) if len(lines) > 2 else f"`{section}`: no row that is not stale."
+
+
+def last_threads(newest):
+    return sorted({rows[-1]["threads"] for rows in newest.values()})[-1]
+
+
+def write_tables(page):
+    text = page.read_text()
+
+    def fill(match):
+        words = match.group(2).split()
+        options = dict(zip(words[1::2], words[2::2]))
+        models, shapes = (options.get(k, "").split(",") if options.get(k) else [] for k in ("of", "rows"))
+        return match.group(1) + "\n" + table(LEDGER, words[0], models, shapes, page.name != "README.md") + "\n" + match.group(3)
+
+    replace_file(page, re.sub(r"(<!-- ledger: ([^>]*?) -->)\n.*?(<!-- end -->)", fill, text, flags=re.S))
 
 
 def main():
@@ -79,8 +155,11 @@ def main():
             for result in json.loads(pathlib.Path(name).read_text()):
                 add_rows(sys.argv[2], result)
     elif len(sys.argv) in (2, 3) and sys.argv[1] == "check":
-        stale = list(stale_rows(sys.argv[2] if len(sys.argv) == 3 else REPOSITORY / "bench" / "RESULTS.md"))
+        stale = list(stale_rows(sys.argv[2] if len(sys.argv) == 3 else LEDGER))
         print("\n".join(stale) + ("\n" if stale else "") + f"{len(stale)} stale rows")
+    elif len(sys.argv) >= 3 and sys.argv[1] == "tables":
+        for name in sys.argv[2:]:
+            write_tables(pathlib.Path(name))
     else:
         sys.exit(__doc__)
 

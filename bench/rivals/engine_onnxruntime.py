@@ -15,7 +15,8 @@ def version():
 
 
 def has_vnni():
-    return "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text()
+    held = os.environ.get("PENJING_HOLD")  # /proc/cpuinfo does not know of it
+    return held != "avx2" if held else "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text()
 
 
 def make_once(path, make):
@@ -49,10 +50,11 @@ def file_of(form, spec):
 
     if form == "fp32":
         return plain
+    bits = 8 if has_vnni() else 7
     if form == "int8":
-        return make_once(files / "ort-int8.onnx", quantize(plain))
+        return make_once(files / f"ort-int{bits}.onnx", quantize(plain))
     fused = make_once(files / "ort-fused.onnx", fuse)
-    return fused if form == "fp32-fused" else make_once(files / "ort-fused-int8.onnx", quantize(fused))
+    return fused if form == "fp32-fused" else make_once(files / f"ort-fused-int{bits}.onnx", quantize(fused))
 
 
 class Session:

@@ -50,6 +50,25 @@ def set_up(engine, say):
     partial.rename(ready)
 
 
+def hold(level):
+    """The environment in which every engine sees no more of the CPU than `level` (hold_cpu.c); {} for None. Raises
+    RuntimeError where this CPU cannot be held."""
+    if level is None:
+        return {}
+    source = pathlib.Path(__file__).with_name("hold_cpu.c")
+    library = cache_folder() / f"hold_cpu-{source.stat().st_mtime_ns}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        partial = library.with_suffix(f".tmp{os.getpid()}")
+        run(["cc", "-O2", "-shared", "-fPIC", "-Wl,-z,initfirst", "-o", str(partial), str(source)])
+        partial.rename(library)
+    environment = {"LD_PRELOAD": str(library), "PENJING_HOLD": level}
+    done = subprocess.run(["true"], env=dict(os.environ, **environment), stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip())
+    return environment
+
+
 def run(command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:

@@ -18,7 +18,7 @@ namespace penjing {
 
 // To be raised with every change of a packed layout (kernels/, runtime/linear_packer.h, text/vocabulary.h);
 // tests/runtime/pack_test.cc fails when a layout changes and this does not.
-inline constexpr int kPackVersion = 2;
+inline constexpr int kPackVersion = 3;
 
 std::filesystem::path pack_path(const std::filesystem::path& model, std::string_view isa);
 

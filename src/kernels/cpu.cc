@@ -38,6 +38,36 @@ bool tiles_permitted() {
 }
 #endif
 
+#if defined(__x86_64__)
+// What CPUID says and the operating system keeps (XCR0). Not __builtin_cpu_supports: that is asked before a
+// process begins, where nothing can hold it to less (bench/rivals/hold_cpu.c).
+struct Features {
+  bool avx2 = false, avx_vnni = false, avx512 = false, avx512_vnni = false, avx512_bf16 = false, amx = false;
+};
+
+Features read_features() {
+  constexpr auto bit = [](unsigned word, int at) { return (word >> at & 1) != 0; };
+  Features has;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return has;
+  const bool fma = bit(c, 12), xsave = bit(c, 27), f16c = bit(c, 29);
+  if (!xsave || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return has;
+  unsigned kept = 0, kept_high = 0;
+  __asm__ volatile("xgetbv" : "=a"(kept), "=d"(kept_high) : "c"(0));
+  const auto keeps = [&](unsigned states) { return (kept & states) == states; };
+  has.avx2 = bit(b, 5) && fma && f16c && keeps(0x6);  // SSE and AVX registers
+  // F, DQ, BW, VL; masks and 512-bit registers.
+  has.avx512 = has.avx2 && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31) && keeps(0xe6);
+  has.avx512_vnni = has.avx512 && bit(c, 11);
+  const bool tiles = bit(d, 22) && bit(d, 24) && bit(d, 25);  // AMX-BF16, AMX-TILE, AMX-INT8
+  if (a == 0 || __get_cpuid_count(7, 1, &a, &b, &c, &d) == 0) return has;
+  has.avx_vnni = has.avx2 && bit(a, 4);
+  has.avx512_bf16 = has.avx512_vnni && bit(a, 5);
+  has.amx = has.avx512_bf16 && tiles && keeps(0x60000);  // tile configuration and data
+  return has;
+}
+#endif
+
 Isa best_isa() {
   Isa best = Isa::kRef;
   for (const Name& entry : kNames) {
@@ -83,38 +113,41 @@ const char* name_of(Isa isa) {
 
 bool cpu_has(Isa isa) {
 #if defined(__x86_64__)
-  // __builtin_cpu_supports checks XGETBV as well as CPUID.
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  static const Features has = read_features();
   switch (isa) {
     case Isa::kRef:
       return true;
     case Isa::kAvx2:
-      return avx2;
-    case Isa::kAvxVnni: {
-      unsigned a = 0, b = 0, c = 0, d = 0;
-      // Leaf 7, subleaf 1, EAX: bit 4 AVX-VNNI.
-      return avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
-    }
+      return has.avx2;
+    case Isa::kAvxVnni:
+      return has.avx_vnni;
     case Isa::kAvx512:
-      return avx512;
+      return has.avx512;
     case Isa::kAvx512Vnni:
-      return avx512 && __builtin_cpu_supports("avx512vnni");
+      return has.avx512_vnni;
     case Isa::kAvx512Bf16:
-      return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
-    case Isa::kAmx: {
-      unsigned a = 0, b = 0, c = 0, d = 0;
-      // Leaf 7, EDX: bit 22 AMX-BF16, bit 24 AMX-TILE, bit 25 AMX-INT8.
-      return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16") &&
-             __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0 &&
-             (d >> 25 & 1) != 0 && tiles_permitted();
-    }
+      return has.avx512_bf16;
+    case Isa::kAmx:
+      return has.amx && tiles_permitted();
   }
   return false;
 #else
   return isa == Isa::kRef;
+#endif
+}
+
+bool halves_512_bits() {
+#if defined(__x86_64__)
+  static const bool halves = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid(0, &a, &b, &c, &d) == 0 || b != signature_AMD_ebx) return false;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0) return false;
+    const unsigned family = (a >> 8 & 0xf) + (a >> 20 & 0xff);
+    return family == 0x19;  // Zen 3 and 4; Zen 5 is 0x1a
+  }();
+  return halves;
+#else
+  return false;
 #endif
 }
 

@@ -19,6 +19,10 @@ Isa isa_limit();                 // PENJING_ISA or the best there is; read once
 void force_isa_limit(Isa isa);   // tests and bench: replaces the limit; kInput when the CPU lacks it
 std::vector<Isa> usable_isas();  // those the CPU has, ascending
 
+// Whether it works off 512 bits in two halves (Zen 4): such CPUs want other tiles than those with two whole
+// 512-bit multipliers.
+bool halves_512_bits();
+
 // Model name, features and cache sizes for `bench` and `doctor`.
 struct CpuInfo {
   std::string model;

@@ -14,13 +14,12 @@ int64_t count_groups(int64_t length) {
   return (length + kLaneTokens - 1) / kLaneTokens;
 }
 
-// A whole group is the usual case, and a copy of known size is no call.
+// In pieces of known size, which are copied without a call.
 void copy_tokens(const float* from, float* to, int64_t count) {
-  if (count == kLaneTokens) {
+  for (; count >= kLaneTokens; count -= kLaneTokens, from += kLaneTokens, to += kLaneTokens) {
     std::memcpy(to, from, kLaneTokens * sizeof(float));
-  } else {
-    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
   }
+  for (; count > 0; --count) *to++ = *from++;
 }
 
 // Tokens [begin, begin + length) of features [f0, f0 + features) -> rows [features][stride].
@@ -54,7 +53,8 @@ void scatter_features(const float* source, int64_t stride, float* panels, PanelS
 
 }  // namespace
 
-AttentionOp::AttentionOp() : kernel_(&attention::select()), integer_kernel_(&attention_i8::select()) {}
+AttentionOp::AttentionOp()
+    : kernel_(&attention::select()), integer_kernels_{&attention_i8::select(0), &attention_i8::select()} {}
 
 void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim, bool has_window) {
   int64_t longest = 0, groups = 0;
@@ -64,13 +64,17 @@ void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_
   }
   const int64_t stride = count_groups(longest) * kLaneTokens;
   const auto floats_of = [](std::size_t bytes) { return static_cast<int64_t>((bytes + 63) / 64 * 16); };
+  std::size_t scratch_bytes = 0, prepared_bytes = 0;
+  for (const auto* kernel : integer_kernels_) {
+    scratch_bytes = std::max(scratch_bytes, kernel->scratch_bytes(max_head_dim, longest));
+    prepared_bytes = std::max(prepared_bytes, kernel->prepared_bytes(max_head_dim, longest));
+  }
   int64_t size = 0;
   const auto place = [&size](int64_t floats) { return std::exchange(size, size + (floats + 15) / 16 * 16); };
   layout_.q = place(max_head_dim * kLaneTokens);
   layout_.out = place(max_head_dim * kLaneTokens);
-  layout_.work =
-      place(std::max(stride * kLaneTokens, floats_of(integer_kernel_->scratch_bytes(max_head_dim, longest))));
-  layout_.prepared = place(floats_of(integer_kernel_->prepared_bytes(max_head_dim, longest)));
+  layout_.work = place(std::max(stride * kLaneTokens, floats_of(scratch_bytes)));
+  layout_.prepared = place(floats_of(prepared_bytes));
   layout_.k = place(max_head_dim * stride);
   layout_.v = place(max_head_dim * stride);
   layout_.bias = place(has_window ? stride * kLaneTokens : 0);
@@ -134,13 +138,14 @@ void AttentionOp::run_task(const TokenSpan& tokens, const Task& task, int64_t he
     k = scratch + layout_.k;
     v = scratch + layout_.v;
   }
+  const attention_i8::Kernel& integer_kernel = *integer_kernels_[length >= integer_kernels_[1]->shortest];
   if (args.integer) {
-    integer_kernel_->prepare({.k = k,
-                              .v = v,
-                              .head_dim = args.head_dim,
-                              .length = length,
-                              .stride = stride,
-                              .prepared = scratch + layout_.prepared});
+    integer_kernel.prepare({.k = k,
+                            .v = v,
+                            .head_dim = args.head_dim,
+                            .length = length,
+                            .stride = stride,
+                            .prepared = scratch + layout_.prepared});
   }
   for (int64_t group = task.first_group; group < task.first_group + task.num_groups; ++group) {
     const int64_t first = group * kLaneTokens, count = std::min<int64_t>(kLaneTokens, length - first);
@@ -159,16 +164,16 @@ void AttentionOp::run_task(const TokenSpan& tokens, const Task& task, int64_t he
       }
     }
     if (args.integer) {
-      integer_kernel_->run({.q = q,
-                            .prepared = scratch + layout_.prepared,
-                            .bias = bias,
-                            .out = out,
-                            .scratch = scratch + layout_.work,
-                            .head_dim = args.head_dim,
-                            .length = length,
-                            .key_begin = key_begin,
-                            .key_end = key_end,
-                            .scale = args.scale});
+      integer_kernel.run({.q = q,
+                          .prepared = scratch + layout_.prepared,
+                          .bias = bias,
+                          .out = out,
+                          .scratch = scratch + layout_.work,
+                          .head_dim = args.head_dim,
+                          .length = length,
+                          .key_begin = key_begin,
+                          .key_end = key_end,
+                          .scale = args.scale});
     } else {
       kernel_->run({.q = q,
                     .k = k,

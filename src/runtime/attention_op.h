@@ -44,7 +44,7 @@ class AttentionOp {
   };
 
   const attention::Kernel* kernel_;
-  const attention_i8::Kernel* integer_kernel_;
+  const attention_i8::Kernel* integer_kernels_[2];  // for short sequences, for long ones
   Layout layout_{};
   AlignedBuffer<float> scratch_;
   AlignedBuffer<Task> tasks_;

@@ -220,7 +220,7 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
   for (const int weight : {kNarrowWeight, kAnyCodes.weight}) {
     bounds.weight = weight;
     matrix->sparse_i8 = &spmm_i8::select(bounds);
-    matrix->worthwhile = matrix->sparse_i8->worthwhile;
+    matrix->worthwhile = gemm_i8::select(bounds).sparse_from;
     if (restore(*matrix)) return remember(linear.weight, &linear.scale, matrix);
     matrix->sparse_i8 = nullptr;
     matrix->i8 = &gemm_i8::select(bounds);
@@ -243,7 +243,7 @@ std::shared_ptr<const PackedMatrix> LinearPacker::pack_i8(const Linear& linear) 
   matrix->scale = keep(*matrix, padded_floats(linear.scale, name + ".weight_scale"));
   matrix->zero_blocks = count_zero_blocks(codes, out, in);
   AlignedBuffer<std::byte> packed;
-  matrix->worthwhile = spmm_i8::select(bounds).worthwhile;
+  matrix->worthwhile = gemm_i8::select(bounds).sparse_from;
   if (const auto& sparse = spmm_i8::select(bounds); matrix->zero_blocks >= matrix->worthwhile) {
     matrix->i8 = nullptr;
     matrix->sparse_i8 = &sparse;

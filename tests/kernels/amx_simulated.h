@@ -116,11 +116,11 @@ template <int Sum, int A, int B>
 inline void add_bf16() {
   tiles::bf16_pairs(Sum, A, B);
 }
-struct TileSession {
-  TileSession() { tiles::load_config(&kTileConfig); }
-  ~TileSession() { tiles::configured = false; }
-  TileSession(const TileSession&) = delete;
-  TileSession& operator=(const TileSession&) = delete;
-};
+inline void begin_tiles() {
+  tiles::load_config(&kTileConfig);
+}
+inline void end_tiles() {
+  tiles::configured = false;
+}
 
 }  // namespace

@@ -86,7 +86,7 @@ TEST(Program, ProductsFollowTheWeights) {
       seen.insert({name_of(kind.arithmetic), kind.sparse});
       EXPECT_GT(kind.matrices, 0);
       if (kind.sparse) {
-        EXPECT_NEAR(kind.zero_blocks, 0.7, 0.1);
+        EXPECT_NEAR(kind.zero_blocks, 0.95, 0.05);
       }
     }
     return seen;
@@ -96,10 +96,10 @@ TEST(Program, ProductsFollowTheWeights) {
   EXPECT_EQ(kinds(model), (Kinds{{"fp32", false}}));
   Model integer = testing::quantize_tiny(model, false);
   EXPECT_EQ(kinds(integer), (Kinds{{"int8", false}}));
-  testing::zero_blocks(integer, 0.7);
+  testing::zero_blocks(integer, 0.95);
   EXPECT_EQ(kinds(integer), (Kinds{{"int8", true}}));
   Model sparse = model;
-  testing::zero_blocks(sparse, 0.7);
+  testing::zero_blocks(sparse, 0.95);
   EXPECT_EQ(kinds(sparse), (Kinds{{"fp32", true}}));
   testing::round_to_bf16(model);
   EXPECT_EQ(kinds(model), (Kinds{{isa_limit() >= Isa::kAvx512Bf16 ? "bf16" : "fp32", false}}));

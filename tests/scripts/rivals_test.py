@@ -2,6 +2,7 @@
 never answers is named and does not count; the ledger keeps its other sections and knows stale rows."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -79,6 +80,48 @@ def test_ledger(work):
         want(len(list(module.stale_rows(ledger))) == 5, "rows of an unknown commit are stale")
 
 
+def test_tables(work):
+    sys.path.insert(0, str(SOURCE / "bench"))
+    import ledger as module
+
+    head = module.git("rev-parse", "--short", "HEAD")
+    row = ["2026-01-01", head, "A CPU", "minilm", "1x16", "int8", "0.5", "40%", "x int8", "2.00", "1.00 to 3.00", "3", "2", "`c`"]
+    other = row[:8] + ["onnxruntime fp32", "4.00", "3.00 to 5.00"] + row[11:]
+    old = row[:1] + ["0000000"] + row[2:5] + ["fp32"] + row[6:]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (row, other, old)]
+    module.LEDGER = work / "TABLES.md"
+    module.LEDGER.write_text("# Results\n\n## amx\n\n" + "\n".join(lines) + "\n")
+    for name, stale_ones in (("page.md", 1), ("README.md", 0)):
+        page = work / name
+        page.write_text("before\n<!-- ledger: amx of minilm rows 1x16 -->\nold text\n<!-- end -->\nafter\n")
+        module.write_tables(page)
+        text = page.read_text()
+        want(text.startswith("before\n<!-- ledger: amx of minilm") and text.endswith("<!-- end -->\nafter\n"), "the rest stays")
+        want("old text" not in text and "| MiniLM | 1x16 | INT8 | 0.5 | 40% | **2.00** (1.00 to 3.00) x int8 | 4.00 (3.00 to 5.00) | – |" in text, f"a row:\n{text}")
+        if module.git("rev-parse", "HEAD"):
+            want(text.count("(stale)") == stale_ones, f"stale rows are marked, and not in README:\n{text}")
+
+
+def test_hold(work):
+    """A process that is held sees no more of the CPU than that."""
+    sys.path.insert(0, str(SOURCE / "bench" / "rivals"))
+    import environments
+
+    environments.cache_folder = lambda: work / "cache"
+    seen = lambda env: json.loads(subprocess.run([str(program()), "doctor", "--json"], env=dict(os.environ, **env),
+                                                 capture_output=True, text=True, check=True).stdout)["isa_limit"]
+    order = ["ref", "avx2", "avx_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx"]
+    free = seen({})
+    for level in ("avx2", "avx_vnni", "avx512_bf16"):
+        try:
+            held = environments.hold(level)
+        except (RuntimeError, OSError) as error:
+            return print(f"not held here: {error}")
+        found = seen(held)
+        want(order.index(found) <= order.index(level) and (order.index(free) < order.index(level) or level == "avx_vnni" or found == level),
+             f"held to {level}, {found} is seen; free: {free}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
@@ -87,6 +130,8 @@ def main():
         test_counting(work)
         test_ledger(work)
         test_failures(work)
+        test_tables(work)
+        test_hold(work)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ void run(const Args& shared) {
   const int64_t begin = args.key_begin / 64 * 64, end = round_up(args.key_end, 64);
 
   written_for_tiles();
-  const TileSession session;
+  begin_tiles();
   for (int64_t key = begin; key < args.key_end; key += 64) {
     multiply_rows(reinterpret_cast<const char*>(from.keys + key * from.features), from.features,
                   reinterpret_cast<const char*>(scratch.queries), from.features,
@@ -137,11 +137,13 @@ void run(const Args& shared) {
                V::mul(V::mul(V::to_float(sum), V::set(from.value_scale[f])), inverse));
     }
   }
+  end_tiles();
 }
 
 }  // namespace
 
+// Heads of 32 features are as fast by vpdpbusd at 48 tokens, heads of 64 at 32 (one thread, Granite Rapids).
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAmx, prepared_bytes, scratch_bytes, prepare_tiles, run};
+const Kernel kernel = {Isa::kAmx, 48, prepared_bytes, scratch_bytes, prepare_tiles, run};
 
 }  // namespace penjing::attention_i8::amx

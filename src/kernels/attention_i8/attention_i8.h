@@ -42,13 +42,15 @@ struct Args {
 
 struct Kernel {
   Isa isa;
+  int64_t shortest;  // sequences from this length on are what it is best at: others take less to prepare
   std::size_t (*prepared_bytes)(int64_t head_dim, int64_t length);
   std::size_t (*scratch_bytes)(int64_t head_dim, int64_t length);
   void (*prepare)(const Keys& keys);
   void (*run)(const Args& args);
 };
 
-const Kernel& select();
+inline constexpr int64_t kLong = int64_t{1} << 16;
+const Kernel& select(int64_t length = kLong);  // the best for sequences of that length
 const Kernel* find(Isa isa);
 
 inline constexpr int kQueries = 16;

@@ -42,5 +42,5 @@ struct Dot {
 
 namespace penjing::attention_i8::avx2 {
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2, prepared_bytes, scratch_bytes, prepare, run};
+const Kernel kernel = {Isa::kAvx2, 0, prepared_bytes, scratch_bytes, prepare, run};
 }  // namespace penjing::attention_i8::avx2

@@ -34,5 +34,5 @@ struct Dot {
 
 namespace penjing::attention_i8::avx512_vnni {
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512Vnni, prepared_bytes, scratch_bytes, prepare, run};
+const Kernel kernel = {Isa::kAvx512Vnni, 0, prepared_bytes, scratch_bytes, prepare, run};
 }  // namespace penjing::attention_i8::avx512_vnni

@@ -19,8 +19,9 @@ constexpr const Kernel* kKernels[] = {
 };
 }  // namespace
 
-const Kernel& select() {
-  return select_kernel("attention_i8", kKernels);
+const Kernel& select(int64_t length) {
+  return select_kernel("attention_i8", kKernels,
+                       [&](const Kernel& kernel) { return kernel.shortest <= length; });
 }
 const Kernel* find(Isa isa) {
   return find_kernel(isa, kKernels);

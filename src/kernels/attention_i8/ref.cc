@@ -112,6 +112,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kRef, prepared_bytes, scratch_bytes, prepare, run};
+const Kernel kernel = {Isa::kRef, 0, prepared_bytes, scratch_bytes, prepare, run};
 
 }  // namespace penjing::attention_i8::ref

@@ -42,6 +42,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAmx, "amx", kAnyCodes, true, packed_bytes<int8_t>, pack<int8_t>, run};
+const Kernel kernel = {Isa::kAmx, "amx", kAnyCodes, true, 0.85, packed_bytes<int8_t>, pack<int8_t>, run};
 
 }  // namespace penjing::gemm_i8::amx

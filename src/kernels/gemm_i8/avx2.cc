@@ -38,7 +38,7 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2, "avx2", kAnyCodes, false, packed_bytes<int16_t>, pack<int16_t, 0, 2, 1, 3>,
-                       run};
+const Kernel kernel = {
+    Isa::kAvx2, "avx2", kAnyCodes, false, 0.3, packed_bytes<int16_t>, pack<int16_t, 0, 2, 1, 3>, run};
 
 }  // namespace penjing::gemm_i8::avx2

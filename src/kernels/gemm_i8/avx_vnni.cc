@@ -37,6 +37,6 @@ void run(const Args& args) {
 
 extern const Kernel kernel;
 const Kernel kernel = {
-    Isa::kAvxVnni, "avx_vnni", kAnyCodes, false, packed_bytes<int8_t>, pack<int8_t, 0, 1, 2, 3>, run};
+    Isa::kAvxVnni, "avx_vnni", kAnyCodes, false, 0.7, packed_bytes<int8_t>, pack<int8_t, 0, 1, 2, 3>, run};
 
 }  // namespace penjing::gemm_i8::avx_vnni

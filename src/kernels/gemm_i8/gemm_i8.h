@@ -43,6 +43,9 @@ struct Kernel {
   const char* name;  // that of the instruction set, and of the codes where they are bounded
   CodeBounds bounds;
   bool activates;  // applies args.activation, which is kNone for others
+  // From this share of zero 4x1 blocks on the sparse product (kernels/spmm_i8) that would take its place is
+  // faster: measured by bench/product_bench on one machine of the kind (bench/RESULTS.md).
+  double sparse_from;
   std::size_t (*packed_bytes)(int64_t n, int64_t k);
   void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
   void (*run)(const Args& args);

@@ -37,6 +37,6 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kRef, "ref", kAnyCodes, true, packed_bytes, pack, run};
+const Kernel kernel = {Isa::kRef, "ref", kAnyCodes, true, 0.35, packed_bytes, pack, run};
 
 }  // namespace penjing::gemm_i8::ref

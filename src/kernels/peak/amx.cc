@@ -27,7 +27,7 @@ struct Pairs {
 
 template <typename Products>
 void run_tiles(int64_t iterations) {
-  const TileSession session;
+  begin_tiles();
   zero_tile<0>();
   zero_tile<1>();
   zero_tile<2>();
@@ -40,6 +40,7 @@ void run_tiles(int64_t iterations) {
     Products::template add<2>();
     Products::template add<3>();
   }
+  end_tiles();
 }
 
 int64_t tile_i8(int64_t iterations) {

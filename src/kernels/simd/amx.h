@@ -226,7 +226,7 @@ PENJING_INLINE void multiply(const void* x_panel, const void* packed, int64_t gr
     of.tail = tail;
     written_for_tiles();
   }
-  const TileSession session;
+  begin_tiles();
   const auto* w = static_cast<const char*>(packed);
   const auto columns = [&](auto count) __attribute__((always_inline)) {
     multiply_columns<Products, decltype(count)::value>(of, w, n, n_begin, n_end, make_finish(count));
@@ -235,6 +235,7 @@ PENJING_INLINE void multiply(const void* x_panel, const void* packed, int64_t gr
   if (width == 48) columns(TileCount<3>{});
   if (width == 32) columns(TileCount<2>{});
   if (width == 16) columns(TileCount<1>{});
+  end_tiles();
 }
 
 }  // namespace

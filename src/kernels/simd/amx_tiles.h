@@ -57,13 +57,14 @@ template <int Sum, int A, int B>
 PENJING_TILE void add_bf16() {
   __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sum), "i"(A), "i"(B));
 }
-// The tiles, configured for as long as it lives: a context switch saves 8 KiB more meanwhile.
-struct TileSession {
-  TileSession() { __asm__ volatile("ldtilecfg %0" ::"m"(kTileConfig)); }
-  ~TileSession() { __asm__ volatile("tilerelease"); }
-  TileSession(const TileSession&) = delete;
-  TileSession& operator=(const TileSession&) = delete;
-};
+// Between these two there are tiles; a context switch saves 8 KiB more meanwhile. No object with a
+// destructor: that would want an exception's landing pad, and with it a symbol that other objects export too.
+PENJING_TILE void begin_tiles() {
+  __asm__ volatile("ldtilecfg %0" ::"m"(kTileConfig));
+}
+PENJING_TILE void end_tiles() {
+  __asm__ volatile("tilerelease");
+}
 
 #undef PENJING_TILE
 

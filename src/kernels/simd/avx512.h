@@ -30,9 +30,10 @@ struct Vector {
   PENJING_INLINE Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
   PENJING_INLINE Float sqrt(Float a) { return _mm512_sqrt_ps(a); }
   PENJING_INLINE Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
-  // a < b ? a : b and a > b ? a : b: the second operand when either is NaN.
-  PENJING_INLINE Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
-  PENJING_INLINE Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
+  // a < b ? a : b and a > b ? a : b: the second operand when either is NaN. All lanes by mask: GCC 12 takes
+  // the plain forms for reads of something uninitialized.
+  PENJING_INLINE Float min(Float a, Float b) { return _mm512_maskz_min_ps(0xffff, a, b); }
+  PENJING_INLINE Float max(Float a, Float b) { return _mm512_maskz_max_ps(0xffff, a, b); }
   PENJING_INLINE Float round_even(Float a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }

@@ -47,7 +47,7 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2,    "avx2",         kAnyCodes, false, 0.3, packed_bytes<int16_t>,
+const Kernel kernel = {Isa::kAvx2,    "avx2",         kAnyCodes, false, packed_bytes<int16_t>,
                        pack<int16_t>, valid<int16_t>, run};
 
 }  // namespace penjing::spmm_i8::avx2

@@ -26,8 +26,8 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx2,   "avx2_w7a8",   {.weight = 64, .code = 255},
-                       false,        0.4,           packed_bytes<int8_t>,
-                       pack<int8_t>, valid<int8_t>, run};
+const Kernel kernel = {
+    Isa::kAvx2,    "avx2_w7a8", {.weight = 64, .code = 255}, false, packed_bytes<int8_t>, pack<int8_t>,
+    valid<int8_t>, run};
 
 }  // namespace penjing::spmm_i8::avx2_w7a8

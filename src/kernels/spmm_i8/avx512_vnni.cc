@@ -132,7 +132,7 @@ void run(const Args& shared) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kAvx512Vnni,     "avx512_vnni", kAnyCodes,     true, 0.35,
+const Kernel kernel = {Isa::kAvx512Vnni,     "avx512_vnni", kAnyCodes,     true,
                        packed_bytes<int8_t>, pack<int8_t>,  valid<int8_t>, run};
 
 }  // namespace penjing::spmm_i8::avx512_vnni

@@ -30,7 +30,7 @@ void run(const Args& args) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {Isa::kRef,    "ref",         kAnyCodes, true, 0.35, packed_bytes<int8_t>,
+const Kernel kernel = {Isa::kRef,    "ref",         kAnyCodes, true, packed_bytes<int8_t>,
                        pack<int8_t>, valid<int8_t>, run};
 
 }  // namespace penjing::spmm_i8::ref

@@ -39,9 +39,6 @@ struct Kernel {
   const char* name;  // that of the instruction set, and of the codes where they are bounded
   CodeBounds bounds;
   bool activates;  // applies args.activation, which is kNone for others
-  // From this share of zero blocks on faster than the dense product of the same instruction set and codes:
-  // measured by bench/product_bench, on one machine (bench/RESULTS.md).
-  double worthwhile;
   std::size_t (*packed_bytes)(const int8_t* w, int64_t n, int64_t k);
   void (*pack)(const int8_t* w, int64_t n, int64_t k, void* packed);
   // Whether `bytes` bytes from elsewhere are such a packed matrix: run() then reads nothing beyond them, nor
