@@ -3,8 +3,9 @@
 
 usage: ledger.py check [LEDGER]    lists the rows that are stale: what their instruction set runs has changed since
        ledger.py add LEDGER RESULT.json ...    adds the rows of compare_rivals.py --json
-       ledger.py tables PAGE ...   writes the newest rows between <!-- ledger: SECTION [of MODEL,MODEL] [rows ROW,ROW] -->
-                                   and <!-- end --> in each page; stale rows are marked there, and left out of README.md"""
+       ledger.py tables PAGE ...   writes the newest rows between <!-- ledger: SECTION [on CPU] [of MODEL,MODEL]
+                                   [rows ROW,ROW] [ours FORM,FORM] --> and <!-- end --> in each page; stale rows are marked there, and left out of README.md.
+                                   CPU is a word of its name; without one, CPUs are not told apart"""
 
 import json
 import pathlib
@@ -110,11 +111,13 @@ def stale_rows(path):
             yield line
 
 
-def table(path, section, models, shapes, with_stale):
-    """The newest rows of a section as a table for readers, and whether any was left out."""
+def table(path, section, cpu="", models=(), shapes=(), forms=(), with_stale=True):
+    """The newest rows of a section as a table for readers."""
     stale, newest = Staleness(), {}
     for there, row, _ in read_rows(path):
-        if there == section and (not models or row["model"] in models) and (not shapes or row["row"] in shapes):
+        wanted = (cpu in row["CPU"], not models or row["model"] in models, not shapes or row["row"] in shapes,
+                  not forms or row["ours"] in forms)
+        if there == section and all(wanted):
             newest.setdefault((row["model"], row["row"], row["ours"]), []).append(row)
     lines, seen = ["| model | row | ours | ms | of peak | closest of all rivals | ONNX Runtime, FP32 | ONNX Runtime, INT8 |",
                    "|---|---|---|---|---|---|---|---|"], set()
@@ -129,12 +132,11 @@ def table(path, section, models, shapes, with_stale):
         seen.add((last[0]["CPU"], last[0]["date"]))
         lines.append(f"| {NAMES.get(model, model)} | {shape} | {ours.upper()}{mark} | {last[0]['ms']} | {last[0]['of peak']} "
                      f"| **{ratio[closest].split(' ')[0]}** ({ratio[closest].split(' (')[1]} {closest} | {of('fp32')} | {of('int8')} |")
-    where = "; ".join(f"{cpu}, {date}" for cpu, date in sorted(seen))
-    return "\n".join([f"`{section}`: {where}, {last_threads(newest)} threads. Their median time over ours, and its range over process starts.", "", *lines]) if len(lines) > 2 else f"`{section}`: no row that is not stale."
-
-
-def last_threads(newest):
-    return sorted({rows[-1]["threads"] for rows in newest.values()})[-1]
+    if len(lines) == 2:
+        return f"`{section}`: no row that is not stale."
+    where = "; ".join(f"{name}, {date}" for name, date in sorted(seen))
+    threads = max(rows[-1]["threads"] for rows in newest.values())
+    return "\n".join([f"`{section}`: {where}, {threads} threads.", "", *lines])
 
 
 def write_tables(page):
@@ -143,8 +145,9 @@ def write_tables(page):
     def fill(match):
         words = match.group(2).split()
         options = dict(zip(words[1::2], words[2::2]))
-        models, shapes = (options.get(k, "").split(",") if options.get(k) else [] for k in ("of", "rows"))
-        return match.group(1) + "\n" + table(LEDGER, words[0], models, shapes, page.name != "README.md") + "\n" + match.group(3)
+        lists = (options[k].split(",") if k in options else () for k in ("of", "rows", "ours"))
+        rows = table(LEDGER, words[0], options.get("on", ""), *lists, with_stale=page.name != "README.md")
+        return match.group(1) + "\n" + rows + "\n" + match.group(3)
 
     replace_file(page, re.sub(r"(<!-- ledger: ([^>]*?) -->)\n.*?(<!-- end -->)", fill, text, flags=re.S))
 

@@ -1,7 +1,5 @@
 #include "base/cpu_quota.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -9,6 +7,7 @@
 #include <iterator>
 #include <string>
 
+#include "base/fast_cpus.h"
 #include "base/thread_pool.h"
 
 namespace penjing {
@@ -73,10 +72,7 @@ std::optional<int> parse_cfs_quota(std::string_view quota, std::string_view peri
 }
 
 int available_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int cpus = 1;
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) cpus = std::max(1, CPU_COUNT(&set));
+  auto cpus = static_cast<int>(fast_cpus(allowed_cpus()).size());
   if (const auto quota = cgroup_cpus()) cpus = std::min(cpus, *quota);
   return cpus;
 }

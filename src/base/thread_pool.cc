@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -10,6 +11,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/fast_cpus.h"
 
 namespace penjing {
 
@@ -135,14 +138,10 @@ ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.num_threads = num_threads > 0 ? num_threads : available_cpus();
 
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  std::vector<int> cpus;
-  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
-    }
-  }
+  std::vector<int> cpus = allowed_cpus();
+  const std::vector<int> fast = fast_cpus(cpus);
+  std::stable_partition(cpus.begin(), cpus.end(),
+                        [&](int cpu) { return std::find(fast.begin(), fast.end(), cpu) != fast.end(); });
   const bool enough = static_cast<int>(cpus.size()) >= s.num_threads;
   if (enough) s.free_cpu = cpus[0];
   for (int thread = 1; thread < s.num_threads; ++thread) {

@@ -7,13 +7,14 @@
 
 namespace penjing {
 
-// CPUs this process may use: affinity mask, then cgroup v1/v2 quota rounded up. At least 1.
+// CPUs this process should use: the fast ones of its affinity mask (fast_cpus.h), no more than its cgroup
+// v1/v2 quota rounded up. At least 1.
 int available_cpus();
 
 // One pool a process: the calling thread plus num_threads-1 workers, pinned one to a CPU of the affinity
-// mask when they all fit; a worker makes way when the caller runs on its CPU. Chunks are taken dynamically
-// from one atomic counter, so a descheduled thread delays at most its own chunk. Workers spin briefly (some
-// 20 us) between jobs, then sleep on a futex.
+// mask when they all fit, fast ones first; a worker makes way when the caller runs on its CPU. Chunks are
+// taken dynamically from one atomic counter, so a descheduled thread delays at most its own chunk. Workers
+// spin briefly (some 20 us) between jobs, then sleep on a futex.
 class ThreadPool {
  public:
   // num_threads 0 = available_cpus(). 1 = no worker, no synchronisation at all.

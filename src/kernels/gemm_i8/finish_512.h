@@ -54,11 +54,4 @@ PENJING_INLINE void finish(const Args& args, const Tokens (&tokens)[kCount], int
   for (int i = 0; i < kCount; ++i) _mm512_storeu_ps(args.y + at + 16 * i, y[i]);
 }
 
-template <typename Args>
-PENJING_INLINE void finish(const Args& args, int64_t output, int column, __m512i sum) {
-  const Tokens tokens[1] = {tokens_at(args, column)};
-  const __m512i sums[1] = {sum};
-  finish(args, tokens, output, column, sums);
-}
-
 }  // namespace

@@ -15,9 +15,10 @@ PENJING_INLINE int load_quad(const int8_t* w) {
   return quad;
 }
 
-// 64 tokens from `column`. In each 128-bit lane L of value[q] sit tokens 16 L + 4 q .. + 3, so sums[o][q]
+// 64 tokens, a whole panel. In each 128-bit lane L of value[q] sit tokens 16 L + 4 q .. + 3, so sums[o][q]
 // holds them in that order; a 4 x 4 transposition of lanes restores it at the end.
-PENJING_INLINE void multiply_64(const Args& args, const Quads<int8_t>& quads, int64_t group, int column) {
+PENJING_INLINE void multiply_64(const Args& args, const Quads<int8_t>& quads, const Tokens (&tokens)[4],
+                                int64_t group) {
   __m512i sums[kOutputs][4];
   for (auto& row : sums) {
     for (auto& s : row) s = _mm512_setzero_si512();
@@ -26,7 +27,7 @@ PENJING_INLINE void multiply_64(const Args& args, const Quads<int8_t>& quads, in
   const int8_t* w = quads.weight + 16 * int64_t{quads.first[group]};
   for (int32_t quad = quads.first[group]; quad < quads.first[group + 1]; ++quad, input += 4, w += 16) {
     const auto load = [&](int i) __attribute__((always_inline)) {
-      return _mm512_loadu_si512(args.x + int64_t{input[i]} * args.width + column);
+      return _mm512_loadu_si512(args.x + int64_t{input[i]} * args.width);
     };
     const __m512i r0 = load(0), r1 = load(1), r2 = load(2), r3 = load(3);
     const __m512i l01 = _mm512_unpacklo_epi8(r0, r1), h01 = _mm512_unpackhi_epi8(r0, r1);
@@ -45,10 +46,9 @@ PENJING_INLINE void multiply_64(const Args& args, const Quads<int8_t>& quads, in
     const __m512i b = _mm512_shuffle_i32x4(sums[o][2], sums[o][3], 0x44);
     const __m512i c = _mm512_shuffle_i32x4(sums[o][0], sums[o][1], 0xee);  // lanes 2 3
     const __m512i d = _mm512_shuffle_i32x4(sums[o][2], sums[o][3], 0xee);
-    finish(args, output, column, _mm512_shuffle_i32x4(a, b, 0x88));
-    finish(args, output, column + 16, _mm512_shuffle_i32x4(a, b, 0xdd));
-    finish(args, output, column + 32, _mm512_shuffle_i32x4(c, d, 0x88));
-    finish(args, output, column + 48, _mm512_shuffle_i32x4(c, d, 0xdd));
+    const __m512i in_order[4] = {_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd),
+                                 _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xdd)};
+    finish(args, tokens, output, 0, in_order);
   }
 }
 
@@ -75,6 +75,7 @@ PENJING_INLINE void multiply_32(const Args& args, const Quads<int8_t>& quads, in
       for (int q = 0; q < 4; ++q) sums[o][q] = _mm256_dpbusd_epi32(sums[o][q], value[q], weight);
     }
   }
+  const Tokens tokens[2] = {tokens_at(args, column), tokens_at(args, column + 16)};
   for (int o = 0; o < kOutputs; ++o) {
     const int64_t output = group * kOutputs + o;
     if (output >= args.n_end) break;
@@ -85,8 +86,8 @@ PENJING_INLINE void multiply_32(const Args& args, const Quads<int8_t>& quads, in
       const __m512i two = _mm512_inserti32x4(_mm512_castsi128_si512(part(0)), part(1), 1);
       return _mm512_inserti32x4(_mm512_inserti32x4(two, part(2), 2), part(3), 3);
     };
-    finish(args, output, column, join(0));
-    finish(args, output, column + 16, join(1));
+    const __m512i in_order[2] = {join(0), join(1)};
+    finish(args, tokens, output, column, in_order);
   }
 }
 
@@ -111,19 +112,28 @@ PENJING_INLINE void multiply_16(const Args& args, const Quads<int8_t>& quads, in
       sums[o] = _mm512_dpbusd_epi32(sums[o], value, _mm512_set1_epi32(load_quad(w + 4 * o)));
     }
   }
+  const Tokens tokens[1] = {tokens_at(args, column)};
   for (int o = 0; o < kOutputs; ++o) {
     const int64_t output = group * kOutputs + o;
     if (output >= args.n_end) break;
-    finish(args, output, column, _mm512_shuffle_i32x4(sums[o], sums[o], 0xd8));  // lanes 0 2 1 3
+    const __m512i in_order[1] = {_mm512_shuffle_i32x4(sums[o], sums[o], 0xd8)};  // lanes 0 2 1 3
+    finish(args, tokens, output, column, in_order);
   }
 }
 
 void run(const Args& shared) {
   const Args args = shared;
   const auto quads = unpack<int8_t>(args);
+  if (args.width == 64) {
+    const Tokens tokens[4] = {tokens_at(args, 0), tokens_at(args, 16), tokens_at(args, 32),
+                              tokens_at(args, 48)};
+    for (int64_t group = args.n_begin / kOutputs; group * kOutputs < args.n_end; ++group) {
+      multiply_64(args, quads, tokens, group);
+    }
+    return;
+  }
   for (int64_t group = args.n_begin / kOutputs; group * kOutputs < args.n_end; ++group) {
     int column = 0;
-    for (; args.width - column >= 64; column += 64) multiply_64(args, quads, group, column);
     for (; args.width - column >= 32; column += 32) multiply_32(args, quads, group, column);
     for (; column < args.width; column += 16) multiply_16(args, quads, group, column);
   }
