@@ -1,36 +1,20 @@
 #include "base/cpu_quota.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "base/fast_cpus.h"
+#include "base/system_file.h"
 #include "base/thread_pool.h"
 
 namespace penjing {
 
 namespace {
 
-std::optional<int64_t> leading_integer(std::string_view& text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return value;
-}
-
 std::optional<int> ceil_ratio(int64_t quota, int64_t period) {
   if (quota <= 0 || period <= 0) return std::nullopt;
   return static_cast<int>(std::clamp<int64_t>(quota / period + (quota % period != 0 ? 1 : 0), 1, 1 << 16));
-}
-
-std::string read_small(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // The smallest quota on the way from this process's v2 group up to the root of what is mounted, and the v1
@@ -40,19 +24,19 @@ std::optional<int> cgroup_cpus() {
   const auto consider = [&](std::optional<int> cpus) {
     if (cpus && (!best || *cpus < *best)) best = cpus;
   };
-  const std::string membership = read_small("/proc/self/cgroup");
+  const std::string membership = read_system_file("/proc/self/cgroup");
   std::string group;
   if (const auto at = membership.find("0::"); at != std::string::npos) {
     group = membership.substr(at + 3, membership.find('\n', at) - at - 3);
   }
   for (;;) {
-    consider(parse_cpu_max(read_small("/sys/fs/cgroup" + group + "/cpu.max")));
+    consider(parse_cpu_max(read_system_file("/sys/fs/cgroup" + group + "/cpu.max")));
     const auto slash = group.rfind('/');
     if (slash == std::string::npos) break;
     group.resize(slash);
   }
-  consider(parse_cfs_quota(read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
-                           read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us")));
+  consider(parse_cfs_quota(read_system_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+                           read_system_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us")));
   return best;
 }
 

@@ -3,9 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <charconv>
-#include <fstream>
-#include <iterator>
+
+#include "base/system_file.h"
 
 namespace penjing {
 
@@ -13,15 +12,12 @@ namespace {
 
 constexpr int kMostCpus = 1 << 16;
 
-std::string read_small(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
+// Digits alone: neither a sign nor blanks before them.
 bool leading_number(std::string_view& text, int& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || value < 0 || value >= kMostCpus) return false;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  if (text.empty() || text.front() < '0' || text.front() > '9') return false;
+  const auto number = leading_integer(text);
+  if (!number || *number >= kMostCpus) return false;
+  value = static_cast<int>(*number);
   return true;
 }
 
@@ -61,7 +57,7 @@ std::vector<int> allowed_cpus() {
 
 std::vector<int> fast_cpus(const std::vector<int>& allowed, const std::string& root) {
   std::vector<int> fast;
-  const std::vector<int> core = parse_cpu_list(read_small(root + "/cpu_core/cpus"));
+  const std::vector<int> core = parse_cpu_list(read_system_file(root + "/cpu_core/cpus"));
   if (!core.empty()) {
     for (const int cpu : allowed) {
       if (std::find(core.begin(), core.end(), cpu) != core.end()) fast.push_back(cpu);
@@ -72,7 +68,8 @@ std::vector<int> fast_cpus(const std::vector<int>& allowed, const std::string& r
   int largest = 0;
   for (const int cpu : allowed) {
     int value = 0;
-    const std::string text = read_small(root + "/system/cpu/cpu" + std::to_string(cpu) + "/cpu_capacity");
+    const std::string text =
+        read_system_file(root + "/system/cpu/cpu" + std::to_string(cpu) + "/cpu_capacity");
     std::string_view rest = text;
     if (!leading_number(rest, value)) return allowed;
     capacity.push_back(value);

@@ -137,6 +137,7 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.num_threads = num_threads > 0 ? num_threads : available_cpus();
+  if (s.num_threads == 1) return;
 
   std::vector<int> cpus = allowed_cpus();
   const std::vector<int> fast = fast_cpus(cpus);

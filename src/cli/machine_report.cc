@@ -1,19 +1,16 @@
 #include "cli/machine_report.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <optional>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/fast_cpus.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/system_file.h"
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
 #include "kernels/attention/attention.h"
@@ -52,24 +49,12 @@ KernelChoice describe_choice(const char* family, const Kernel& chosen, const Ker
   return choice;
 }
 
-// Files of /proc and /sys: small, and absent on some systems.
-std::string read_small(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::optional<int64_t> leading_integer(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  int64_t value = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  return result.ec == std::errc() ? std::optional(value) : std::nullopt;
-}
-
 // A line of /proc/meminfo: "MemTotal:       24576000 kB", or a bare count.
 int64_t meminfo(const std::string& text, const std::string& key, int64_t unit) {
   const auto at = ("\n" + text).find("\n" + key + ":");
   if (at == std::string::npos) return 0;
-  return leading_integer(std::string_view(text).substr(at + key.size() + 1)).value_or(0) * unit;
+  std::string_view value = std::string_view(text).substr(at + key.size() + 1);
+  return leading_integer(value).value_or(0) * unit;
 }
 
 // The smallest limit from this process's v2 group up to the root, and the v1 group as containers mount it;
@@ -77,10 +62,12 @@ int64_t meminfo(const std::string& text, const std::string& key, int64_t unit) {
 int64_t read_memory_limit(int64_t total) {
   int64_t best = -1;
   const auto consider = [&](const fs::path& path) {
-    const auto value = leading_integer(read_small(path));
+    const std::string text = read_system_file(path);
+    std::string_view rest = text;
+    const auto value = leading_integer(rest);
     if (value && *value > 0 && *value < total && (best < 0 || *value < best)) best = *value;
   };
-  const std::string membership = read_small("/proc/self/cgroup");
+  const std::string membership = read_system_file("/proc/self/cgroup");
   std::string group;
   if (const auto at = membership.find("0::"); at != std::string::npos) {
     group = membership.substr(at + 3, membership.find('\n', at) - at - 3);
@@ -152,23 +139,23 @@ std::vector<KernelChoice> list_kernel_choices() {
 ThreadFacts read_thread_facts() {
   ThreadFacts facts;
   facts.online = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  facts.affinity = ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : facts.online;
+  const std::vector<int> allowed = allowed_cpus();
+  facts.affinity = static_cast<int>(allowed.size());
+  facts.fast = static_cast<int>(fast_cpus(allowed).size());
   facts.available = available_cpus();
   return facts;
 }
 
 MemoryFacts read_memory_facts() {
   MemoryFacts facts;
-  const std::string text = read_small("/proc/meminfo");
+  const std::string text = read_system_file("/proc/meminfo");
   facts.total = meminfo(text, "MemTotal", 1024);
   facts.available = meminfo(text, "MemAvailable", 1024);
   facts.huge_pages = meminfo(text, "HugePages_Total", 1);
   facts.huge_page_bytes = meminfo(text, "Hugepagesize", 1024);
   facts.limit = read_memory_limit(facts.total);
   // "always [madvise] never": the chosen one is in brackets.
-  const std::string modes = read_small("/sys/kernel/mm/transparent_hugepage/enabled");
+  const std::string modes = read_system_file("/sys/kernel/mm/transparent_hugepage/enabled");
   const auto open = modes.find('['), close = modes.find(']');
   if (open < close && close != std::string::npos) {
     facts.transparent_huge_pages = modes.substr(open + 1, close - open - 1);

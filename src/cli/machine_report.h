@@ -32,6 +32,7 @@ std::vector<KernelChoice> list_kernel_choices();
 struct ThreadFacts {
   int online = 0;     // CPUs that the machine has switched on
   int affinity = 0;   // of those, the ones this process may run on
+  int fast = 0;       // of those, the ones of the fast kind (base/fast_cpus.h): all, where there is one kind
   int available = 0;  // after the cgroup's quota: threads used unless --threads says otherwise
 };
 ThreadFacts read_thread_facts();

@@ -383,7 +383,8 @@ TEST(AttentionI8, EqualsReferenceAndStaysNearFloat) {
           ASSERT_TRUE(same_bits(run(*kernel), wanted))
               << name_of(kernel->isa) << " " << head_dim << " " << length << " " << variant;
         }
-        if (variant != 2 && head_dim >= 4) {
+        // One feature in eight bits over many keys is off by more.
+        if (variant != 2 && (head_dim > 1 || length <= 100)) {
           Guarded<float> scores(static_cast<std::size_t>(length * 16));
           exact.run({q.data(), k.data(), v.data(), used_bias, out.data(), scores.data(), head_dim, stride,
                      begin, end, 0.25f});

@@ -190,16 +190,18 @@ void report_kernels(Report& report) {
 void report_threads(Report& report, const CommonOptions& common) {
   const ThreadFacts facts = read_thread_facts();
   const int used = common.threads > 0 ? common.threads : facts.available;
-  const bool limited = facts.available < facts.affinity;
+  const bool limited = facts.available < facts.fast;
   report.json.set("threads", Json::object({{"online_cpus", facts.online},
                                            {"affinity_cpus", facts.affinity},
                                            {"cgroup_cpus", limited ? Json(facts.available) : Json()},
                                            {"used", used}}));
   report.section("threads");
   report.line("used", fmt::format("{}{}", used, common.threads > 0 ? " (--threads)" : ""));
-  report.line("CPUs", fmt::format("{} online, {} in this process's affinity mask, cgroup quota {}",
-                                  facts.online, facts.affinity,
-                                  limited ? fmt::format("for {}", facts.available) : "none below that"));
+  report.line("CPUs",
+              fmt::format("{} online, {} in this process's affinity mask{}, cgroup quota {}", facts.online,
+                          facts.affinity,
+                          facts.fast < facts.affinity ? fmt::format(", {} fast ones", facts.fast) : "",
+                          limited ? fmt::format("for {}", facts.available) : "none below that"));
   if (common.threads > facts.available) {
     report.line("note", "more threads than CPUs make every forward slower, not faster");
   }
