@@ -7,6 +7,7 @@ usage: ledger.py check [LEDGER]    lists the rows that are stale: what their ins
                                    [rows ROW,ROW] [ours FORM,FORM] --> and <!-- end --> in each page; stale rows are marked there, and left out of README.md.
                                    CPU is a word of its name; without one, CPUs are not told apart"""
 
+import functools
 import json
 import pathlib
 import re
@@ -90,52 +91,45 @@ def read_rows(path):
             yield section, dict(zip(COLUMNS, cells)), line
 
 
-class Staleness:
+@functools.cache
+def is_stale(section, commit):
     """Whether a row's commit does not contain the last change of what it measured."""
-
-    def __init__(self):
-        self.known = {}
-
-    def __call__(self, section, row):
-        key = section, row["commit"]
-        if key not in self.known:
-            ancestor = ["git", "-C", str(REPOSITORY), "merge-base", "--is-ancestor", last_change(section), row["commit"]]
-            self.known[key] = subprocess.run(ancestor, stderr=subprocess.DEVNULL).returncode != 0
-        return self.known[key]
+    ancestor = ["git", "-C", str(REPOSITORY), "merge-base", "--is-ancestor", last_change(section), commit]
+    return subprocess.run(ancestor, stderr=subprocess.DEVNULL).returncode != 0
 
 
 def stale_rows(path):
-    stale = Staleness()
-    for section, row, line in read_rows(path):
-        if stale(section, row):
-            yield line
+    return [line for section, row, line in read_rows(path) if is_stale(section, row["commit"])]
 
 
 def table(path, section, cpu="", models=(), shapes=(), forms=(), with_stale=True):
     """The newest rows of a section as a table for readers."""
-    stale, newest = Staleness(), {}
+    measured = {}  # (model, row, ours) -> its rows, oldest first
     for there, row, _ in read_rows(path):
         wanted = (cpu in row["CPU"], not models or row["model"] in models, not shapes or row["row"] in shapes,
                   not forms or row["ours"] in forms)
         if there == section and all(wanted):
-            newest.setdefault((row["model"], row["row"], row["ours"]), []).append(row)
+            measured.setdefault((row["model"], row["row"], row["ours"]), []).append(row)
     lines, seen = ["| model | row | ours | ms | of peak | closest of all rivals | ONNX Runtime, FP32 | ONNX Runtime, INT8 |",
                    "|---|---|---|---|---|---|---|---|"], set()
-    for (model, shape, ours), rows in newest.items():
-        last = [r for r in rows if (r["date"], r["commit"], r["command"]) == (rows[-1]["date"], rows[-1]["commit"], rows[-1]["command"])]
-        if stale(section, last[0]) and not with_stale:
+    for (model, shape, ours), rows in measured.items():
+        last = rows[-1]
+        stale = is_stale(section, last["commit"])
+        if stale and not with_stale:
             continue
-        ratio = {r["rival"]: f"{r['ratio']} ({r['range']})" for r in last}
-        closest = min(last, key=lambda r: float(r["ratio"]))["rival"]
-        of = lambda precision: next((v for k, v in ratio.items() if k.startswith(f"onnxruntime {precision}")), "–")
-        mark = " (stale)" if stale(section, last[0]) else ""
-        seen.add((last[0]["CPU"], last[0]["date"]))
-        lines.append(f"| {NAMES.get(model, model)} | {shape} | {ours.upper()}{mark} | {last[0]['ms']} | {last[0]['of peak']} "
-                     f"| **{ratio[closest].split(' ')[0]}** ({ratio[closest].split(' (')[1]} {closest} | {of('fp32')} | {of('int8')} |")
+        run = [r for r in rows if all(r[c] == last[c] for c in ("date", "commit", "command"))]
+        closest = min(run, key=lambda r: float(r["ratio"]))
+        beside = {r["rival"]: f"{r['ratio']} ({r['range']})" for r in run}
+        runtime = [next((text for name, text in beside.items() if name.startswith(f"onnxruntime {precision}")), "–")
+                   for precision in ("fp32", "int8")]
+        seen.add((last["CPU"], last["date"]))
+        lines.append("| " + " | ".join([NAMES.get(model, model), shape, ours.upper() + (" (stale)" if stale else ""), last["ms"],
+                                        last["of peak"], f"**{closest['ratio']}** ({closest['range']}) {closest['rival']}",
+                                        *runtime]) + " |")
     if len(lines) == 2:
         return f"`{section}`: no row that is not stale."
     where = "; ".join(f"{name}, {date}" for name, date in sorted(seen))
-    threads = max(rows[-1]["threads"] for rows in newest.values())
+    threads = max(rows[-1]["threads"] for rows in measured.values())
     return "\n".join([f"`{section}`: {where}, {threads} threads.", "", *lines])
 
 
@@ -158,7 +152,7 @@ def main():
             for result in json.loads(pathlib.Path(name).read_text()):
                 add_rows(sys.argv[2], result)
     elif len(sys.argv) in (2, 3) and sys.argv[1] == "check":
-        stale = list(stale_rows(sys.argv[2] if len(sys.argv) == 3 else LEDGER))
+        stale = stale_rows(sys.argv[2] if len(sys.argv) == 3 else LEDGER)
         print("\n".join(stale) + ("\n" if stale else "") + f"{len(stale)} stale rows")
     elif len(sys.argv) >= 3 and sys.argv[1] == "tables":
         for name in sys.argv[2:]:

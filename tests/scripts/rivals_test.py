@@ -11,6 +11,10 @@ import tempfile
 from kill_test import write_model
 from program import SOURCE, program
 
+sys.path[:0] = [str(SOURCE / "bench"), str(SOURCE / "bench" / "rivals")]
+import environments  # noqa: E402
+import ledger as module  # noqa: E402
+
 
 def compare(work, *more):
     command = [sys.executable, str(SOURCE / "bench" / "compare_rivals.py"), str(work / "model"), "--penjing", str(program()),
@@ -66,9 +70,6 @@ def test_ledger(work):
     want(text.startswith("# Results\n\n## ") and text.count("\n| 20") == 4, f"two rows each of two of ours:\n{text}")
     ledger.write_text(text + "\n## Other\n\nkept\n")
     result = json.loads((work / "out.json").read_text())
-    sys.path.insert(0, str(SOURCE / "bench"))
-    import ledger as module
-
     result[0]["rows"] = [{"engine": "penjing", "form": "int8", "shape": "1x1", "median_ms": 1, "peak_share": 0.5,
                           "ratios": {"x fp32": [2, 1, 3]}}]
     module.add_rows(ledger, result[0])
@@ -81,9 +82,6 @@ def test_ledger(work):
 
 
 def test_tables(work):
-    sys.path.insert(0, str(SOURCE / "bench"))
-    import ledger as module
-
     head = module.git("rev-parse", "--short", "HEAD")
     row = ["2026-01-01", head, "A CPU", "minilm", "1x16", "int8", "0.5", "40%", "x int8", "2.00", "1.00 to 3.00", "3", "2", "`c`"]
     other = row[:8] + ["onnxruntime fp32", "4.00", "3.00 to 5.00"] + row[11:]
@@ -104,9 +102,6 @@ def test_tables(work):
 
 def test_hold(work):
     """A process that is held sees no more of the CPU than that."""
-    sys.path.insert(0, str(SOURCE / "bench" / "rivals"))
-    import environments
-
     environments.cache_folder = lambda: work / "cache"
     seen = lambda env: json.loads(subprocess.run([str(program()), "doctor", "--json"], env=dict(os.environ, **env),
                                                  capture_output=True, text=True, check=True).stdout)["isa_limit"]
