@@ -3,6 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 get_property(modules GLOBAL PROPERTY PENJING_MODULES)
+list(REMOVE_ITEM modules ${PENJING_TORCH_MODULES})  # the library is for programs that run models
 foreach(module IN LISTS modules ITEMS cli)
   list(APPEND archives $<TARGET_FILE:penjing_${module}>)
 endforeach()
@@ -18,6 +19,9 @@ add_custom_command(OUTPUT ${merged} COMMAND ${CMAKE_COMMAND} -E rm -f ${merged} 
 add_custom_target(penjing_library ALL DEPENDS ${merged})
 
 install(TARGETS penjing RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(PENJING_TRAIN)
+  install(TARGETS penjing-train RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 install(FILES ${merged} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${PROJECT_SOURCE_DIR}/include/penjing/penjing.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/penjing)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/penjing-config.cmake.in

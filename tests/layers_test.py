@@ -13,14 +13,16 @@ import sys
 import tempfile
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
-LISTED = re.compile(r"^[ \t]*PENJING_([A-Z]+)[ \t]*\( *([A-Za-z0-9_]+) *(?:, *([a-z]+) *)?\)", re.MULTILINE)
+LISTED = re.compile(r"^[ \t]*PENJING_([A-Z_]+)[ \t]*\( *([A-Za-z0-9_]+) *(?:, *([a-z]+) *)?[,)]", re.MULTILINE)
+TORCH = ("train/", "distill/", "search/")
 # Library headers and the only places that may include them.
-CONFINED = {"nlohmann/": ("base/json.cc",), "CLI/": ("cli/",), "openssl/": ("base/",), "spdlog/": ("base/",)}
+CONFINED = {"nlohmann/": ("base/json.cc",), "CLI/": ("cli/",), "openssl/": ("base/",), "spdlog/": ("base/",),
+            "torch/": TORCH, "ATen/": TORCH, "c10/": TORCH}
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
 MAX_LINES = 600
 # list -> where a line's source lies
 SOURCES = {"METHOD": "{module}/methods/{name}.cc", "ARCHITECTURE": "model/architectures/{name}.cc",
-           "COMMAND": "cli/commands/{name}.cc", "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc"}
+           "COMMAND": "cli/commands/{name}.cc", "TRAIN_COMMAND": "cli/train_commands/{name}.cc", "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc"}
 
 
 def read_table(src):

@@ -17,6 +17,7 @@
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/compress_verbs.h"
+#include "cli/train_program.h"
 
 namespace penjing::cli {
 
@@ -93,9 +94,16 @@ void print_json(const Json& json) {
   print_text(json.dump(2) + "\n");
 }
 
-int run_program(int argc, char** argv) {
+int run_program(int argc, char** argv, std::span<const Command* const> training) {
   install_interrupt_handler();
   CommonOptions common;
+  if (training.empty() && argc > 1) {
+    for (const TrainVerb& verb : train_verbs()) {
+      if (argv[1] == std::string_view(verb.verb)) {
+        return run_guarded(common, [argv]() -> int { run_trainer(argv); });
+      }
+    }
+  }
   CLI::App app("Penjing makes BERT-family encoders small and fast: import, compress, check, measure, use.");
   app.set_version_flag("--version", std::string("penjing ") + version());
   app.require_subcommand(1);
@@ -108,13 +116,21 @@ int run_program(int argc, char** argv) {
 
   std::vector<std::string> verbs;
   std::map<const CLI::App*, std::function<int()>> actions;
-  for (const Command* command : kCommands) {
+  const auto add = [&](const Command* command) {
     CLI::App* verb = app.add_subcommand(command->verb, command->summary);
     verb->footer(std::string("Examples:\n") + command->examples);
     command->declare(*verb);
     add_common(*verb, common);
     actions[verb] = [command, &common] { return command->run(common); };
     verbs.push_back(command->verb);
+  };
+  for (const Command* command : kCommands) add(command);
+  for (const Command* command : training) add(command);
+  if (training.empty()) {
+    for (const TrainVerb& verb : train_verbs()) {  // handed over above; here for --help and for nearest names
+      app.add_subcommand(verb.verb, verb.summary);
+      verbs.push_back(verb.verb);
+    }
   }
   for (const auto& generated : declare_compress_verbs(app)) {
     add_common(*generated.app, common);

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "train/torch.h"
+
+namespace penjing::train {
+
+// How a forward and its backward compute: one file a precision in train/precision/, a line in precisions.def.
+// The master weights are FP32 in every one.
+class Arithmetic {
+ public:
+  virtual ~Arithmetic() = default;
+  virtual std::string name() const = 0;
+  // What rows are stored as between operations: kFloat, or kBFloat16.
+  virtual at::ScalarType row_type() const { return at::kFloat; }
+  // y = x W^T + b. x: rows of row_type(); weight FP32 [out, in]; bias FP32 [out] or undefined. `site`: the
+  // module's name, for what is recorded of it.
+  virtual at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            std::string_view site) = 0;
+  // What the result of any other operation becomes where results are rounded beyond row_type() (emulated
+  // FP16, FP8); the gradient that comes back is rounded the same way.
+  virtual at::Tensor round(const at::Tensor& x, std::string_view site) {
+    (void)site;
+    return x;
+  }
+};
+
+// "fp32", "bf16", ...: throws kInput naming those there are.
+std::unique_ptr<Arithmetic> make_arithmetic(std::string_view precision);
+
+}  // namespace penjing::train

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "text/ragged_batch.h"
+#include "train/torch.h"
+
+namespace penjing::train {
+
+// Sequences of one forward, packed end to end without padding, as the network reads them.
+struct PackedBatch {
+  at::Tensor ids, types, positions;  // [tokens], int64; positions within the sequence, from 0
+  std::vector<int64_t> offsets{0};   // sequence i holds tokens [offsets[i], offsets[i+1])
+  // Names each sequence in the data set, over all ranks: with the position it keys the dropout
+  // (random_key.h). Several sequences of one example (pairs of texts) have different numbers.
+  std::vector<int64_t> samples;  // [sequences]
+  at::Tensor row_keys;           // [tokens], int64: samples[i] << 20 | position
+
+  int64_t num_sequences() const { return static_cast<int64_t>(samples.size()); }
+  int64_t num_tokens() const { return offsets.back(); }
+  int64_t length(int64_t i) const { return offsets[i + 1] - offsets[i]; }
+  at::Tensor first_tokens() const;  // [sequences], int64: offsets without the last
+};
+
+PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples);
+
+}  // namespace penjing::train

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "model/model.h"
+#include "train/torch.h"
+
+namespace penjing::train {
+
+// The trainable tensors of a model, FP32, under their canonical names (model/model.h), in the order of the
+// checkpoint.
+class Parameters {
+ public:
+  struct Entry {
+    std::string name;
+    at::Tensor tensor;
+  };
+  // Null when there is none of the name.
+  const at::Tensor* find(std::string_view name) const;
+  const at::Tensor& at(std::string_view name) const;  // throws kFormat "missing tensor NAME"
+  // Undefined when absent.
+  at::Tensor get_or_undefined(std::string_view name) const;
+  void add(std::string name, at::Tensor tensor);  // becomes a leaf that requires a gradient
+  std::size_t size() const { return entries_.size(); }
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+  int64_t num_elements() const;
+  void zero_gradients();  // drops them
+
+ private:
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, std::size_t> index_;
+};
+
+// Every floating-point tensor of the model that its description uses (a quantized linear layer is expanded to
+// FP32).
+Parameters load_parameters(const Model& model);
+// Puts the parameters' values back as F32 tensors. Tensors of other names stay.
+void store_parameters(const Parameters& parameters, Model& model);
+
+// Copies between the two kinds of tensor.
+at::Tensor to_torch(const Tensor& tensor, std::string_view name);  // FP32, on the CPU
+Tensor from_torch(const at::Tensor& tensor);                       // F32, F64, I64, I32, U8, BF16 as it is
+
+}  // namespace penjing::train
