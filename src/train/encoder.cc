@@ -1,0 +1,176 @@
+#include "train/encoder.h"
+
+#include "base/error.h"
+#include "train/architecture_support.h"
+
+namespace penjing::train {
+
+namespace {
+
+// Numbers of the random streams: four a block, then the embedding's.
+uint32_t attention_site(std::size_t block) {
+  return static_cast<uint32_t>(4 * block);
+}
+uint32_t output_site(std::size_t block) {
+  return static_cast<uint32_t>(4 * block + 1);
+}
+constexpr uint32_t kEmbeddingSite = 0xFFFF0000;
+
+DropoutSite dropout_site(const ForwardContext& context, double probability, uint32_t site) {
+  return {context.training ? probability : 0, context.random, site};
+}
+
+void tell(const ForwardContext& context, const std::string& site, int layer, const at::Tensor& rows) {
+  if (context.tap != nullptr && context.tap->wants(site)) context.tap->on(site, layer, rows);
+}
+
+// A forward in progress.
+class Forward {
+ public:
+  Forward(const Description& description, const Parameters& parameters, const PackedBatch& batch,
+          const ForwardContext& context)
+      : description_(description), parameters_(parameters), batch_(batch), context_(context) {}
+
+  at::Tensor run() {
+    std::vector<at::Tensor> values = {embedding()};
+    for (std::size_t b = 0; b < description_.blocks.size(); ++b) {
+      const Block& block = description_.blocks[b];
+      const at::Tensor& input = values[block.input];
+      const at::Tensor residual = block.residual == kNoValue ? at::Tensor() : values[block.residual];
+      values.push_back(run_block(block, b, values, input, residual));
+    }
+    return values[description_.output];
+  }
+
+ private:
+  at::Tensor embedding() {
+    const EmbeddingSpec& spec = description_.embedding;
+    const auto table = [&](const std::string& name) {
+      return name.empty() ? at::Tensor() : parameters_.at(name + ".weight");
+    };
+    const PositionSpec& position = spec.position;
+    at::Tensor rows = embed(table(spec.word), batch_.ids, table(position.name),
+                            position.offset == 0 ? batch_.positions : batch_.positions + position.offset,
+                            table(spec.token_type), batch_.types);
+    if (spec.has_norm) rows = norm(spec.norm, rows, at::Tensor(), {}, -1);
+    rows = rows.to(context_.arithmetic->row_type());
+    const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
+    rows = context_.arithmetic->round(dropout_add(rows, at::Tensor(), site, batch_.row_keys), "embeddings");
+    return spec.has_projection ? linear(parameters_, spec.projection, rows, -1, context_) : rows;
+  }
+
+  at::Tensor norm(const NormSpec& spec, const at::Tensor& x, const at::Tensor& residual,
+                  const DropoutSite& dropout, int layer) {
+    const at::Tensor y = context_.arithmetic->round(
+        dropout_add_norm(x, residual, parameters_.at(spec.name + ".weight"),
+                         spec.bias ? parameters_.at(spec.name + ".bias") : at::Tensor(), spec, dropout,
+                         batch_.row_keys),
+        spec.name);
+    tell(context_, spec.name + ".out", layer, y);
+    return y;
+  }
+
+  at::Tensor run_block(const Block& block, std::size_t index, const std::vector<at::Tensor>& values,
+                       const at::Tensor& input, const at::Tensor& residual) {
+    if (block.kind() == BlockKind::kNorm) return norm(block.norm, input, residual, {}, block.layer);
+    const bool pre = block.norm_place == NormPlace::kPre;
+    const at::Tensor x = pre ? norm(block.norm, input, at::Tensor(), {}, block.layer) : input;
+    at::Tensor y;
+    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
+      const int from = attention->query_key_input;
+      y = run_attention(*attention, block, index, x, from == kNoValue ? x : values[from]);
+    } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
+      y = run_feed_forward(*feed_forward, block.layer, x);
+    } else {
+      const auto& bottleneck = std::get<BottleneckSpec>(block.part);
+      y = activated(linear(parameters_, bottleneck.linear, x, block.layer, context_), bottleneck.activation,
+                    bottleneck.linear.name);
+    }
+    const DropoutSite site = dropout_site(context_, context_.hidden_dropout, output_site(index));
+    if (block.norm_place == NormPlace::kPost) return norm(block.norm, y, residual, site, block.layer);
+    return context_.arithmetic->round(dropout_add(y, residual, site, batch_.row_keys), block.name);
+  }
+
+  at::Tensor run_attention(const AttentionSpec& spec, const Block& block, std::size_t index,
+                           const at::Tensor& x, const at::Tensor& query_key) {
+    const at::Tensor query = linear(parameters_, spec.query, query_key, block.layer, context_);
+    const at::Tensor key = linear(parameters_, spec.key, query_key, block.layer, context_);
+    const at::Tensor value = linear(parameters_, spec.value, x, block.layer, context_);
+    AttentionScores scores;
+    const bool wanted = context_.tap != nullptr && context_.tap->wants_scores(block.layer);
+    const DropoutSite site = dropout_site(context_, context_.attention_dropout, attention_site(index));
+    const at::Tensor mixed =
+        context_.arithmetic->round(attention(query, key, value, batch_.offsets, batch_.samples,
+                                             {spec.num_heads, spec.head_dim, spec.scale, spec.window},
+                                             at::Tensor(), site, wanted ? &scores : nullptr),
+                                   block.name);
+    if (wanted) context_.tap->on_scores(block.layer, scores);
+    return linear(parameters_, spec.output, mixed, block.layer, context_);
+  }
+
+  at::Tensor run_feed_forward(const FeedForwardSpec& spec, int layer, const at::Tensor& x) {
+    at::Tensor inner = linear(parameters_, spec.up, x, layer, context_);
+    if (spec.gated) {
+      inner = inner *
+              activated(linear(parameters_, spec.gate, x, layer, context_), spec.activation, spec.gate.name);
+    } else {
+      inner = activated(inner, spec.activation, spec.up.name);
+    }
+    return linear(parameters_, spec.down, inner, layer, context_);
+  }
+
+  at::Tensor activated(const at::Tensor& x, Activation activation, const std::string& site) {
+    if (activation == Activation::kNone) return x;
+    return context_.arithmetic->round(activate(x, activation), site + ".activation");
+  }
+
+  const Description& description_;
+  const Parameters& parameters_;
+  const PackedBatch& batch_;
+  const ForwardContext& context_;
+};
+
+}  // namespace
+
+at::Tensor linear(const Parameters& parameters, const LinearSpec& spec, const at::Tensor& x, int layer,
+                  const ForwardContext& context) {
+  tell(context, spec.name + ".in", layer, x);
+  at::Tensor input = x, weight = parameters.at(spec.name + ".weight");
+  if (context.quantizer != nullptr) {
+    input = context.quantizer->input(spec.name, x);
+    weight = context.quantizer->weight(spec.name, weight);
+  }
+  const at::Tensor bias = spec.bias ? parameters.at(spec.name + ".bias") : at::Tensor();
+  const at::Tensor y = context.arithmetic->linear(input, weight, bias, spec.name);
+  tell(context, spec.name + ".out", layer, y);
+  return y;
+}
+
+Encoder::Encoder(const Description& description, const Parameters& parameters)
+    : description_(description), parameters_(parameters) {
+  require_trainable(description);
+}
+
+at::Tensor Encoder::forward(const PackedBatch& batch, const ForwardContext& context) const {
+  return Forward(description_, parameters_, batch, context).run();
+}
+
+DropoutRates dropout_rates(const Json& config) {
+  const auto rate = [&](std::initializer_list<const char*> keys, double fallback) {
+    for (const char* key : keys) {
+      const Json* value = config.find(key);
+      if (value == nullptr || value->is_null()) continue;
+      const double p = value->as_double(std::string("config.json: ") + key);
+      if (!(p >= 0 && p < 1)) fail(ErrorKind::kFormat, "config.json: {} is {}, wanted 0 <= p < 1", key, p);
+      return p;
+    }
+    return fallback;
+  };
+  DropoutRates rates;
+  rates.hidden = rate({"hidden_dropout_prob", "dropout"}, 0.1);
+  rates.attention = rate({"attention_probs_dropout_prob", "attention_dropout"}, 0.1);
+  rates.classifier = rate({"classifier_dropout", "seq_classif_dropout"}, rates.hidden);
+  return rates;
+}
+
+}  // namespace penjing::train

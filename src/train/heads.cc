@@ -1,0 +1,135 @@
+#include <cmath>
+
+#include "base/error.h"
+#include "train/encoder.h"
+
+namespace penjing::train {
+
+namespace {
+
+constexpr uint32_t kHeadSite = 0xFFFF0100;  // + HeadKind
+
+class PlainFloat final : public Arithmetic {
+ public:
+  std::string name() const override { return "fp32"; }
+  at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                    std::string_view) override {
+    return at::linear(x, weight, bias);
+  }
+};
+
+// Row keys of the first tokens, for dropout between the pooled rows and the classifier.
+at::Tensor keys_of(const PackedBatch& batch, const at::Tensor& rows) {
+  return rows.defined() ? batch.row_keys.index_select(0, rows) : batch.row_keys;
+}
+
+// [sequences, tokens]: weights that make sums over each sequence's tokens of a product with rows.
+at::Tensor averaging(const PackedBatch& batch, PoolingMode mode) {
+  at::Tensor weights = at::zeros({batch.num_sequences(), batch.num_tokens()}, at::kFloat);
+  auto at = weights.accessor<float, 2>();
+  for (int64_t s = 0; s < batch.num_sequences(); ++s) {
+    const auto length = static_cast<double>(batch.length(s));
+    for (int64_t i = 0; i < batch.length(s); ++i) {
+      double w = 1 / length;
+      if (mode == PoolingMode::kMeanSqrtLen) w = 1 / std::sqrt(length);
+      if (mode == PoolingMode::kWeightedMean) w = static_cast<double>(i + 1) / (length * (length + 1) / 2);
+      at[s][batch.offsets[s] + i] = static_cast<float>(w);
+    }
+  }
+  return weights;
+}
+
+at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& batch) {
+  switch (mode) {
+    case PoolingMode::kCls:
+      return rows.index_select(0, batch.first_tokens());
+    case PoolingMode::kLastToken:
+      return rows.index_select(0, at::tensor(at::ArrayRef<int64_t>(batch.offsets).slice(1), at::kLong) - 1);
+    case PoolingMode::kMax: {
+      std::vector<at::Tensor> largest;
+      for (int64_t s = 0; s < batch.num_sequences(); ++s) {
+        largest.push_back(rows.narrow(0, batch.offsets[s], batch.length(s)).amax(0));
+      }
+      return at::stack(largest);
+    }
+    case PoolingMode::kMean:
+    case PoolingMode::kMeanSqrtLen:
+    case PoolingMode::kWeightedMean:
+      return at::mm(averaging(batch, mode).to(rows.device()), rows);
+  }
+  fail(ErrorKind::kInternal, "pooling mode {}", static_cast<int>(mode));
+}
+
+}  // namespace
+
+at::Tensor run_head(const Description& description, const Parameters& parameters, HeadKind kind,
+                    const at::Tensor& hidden, const PackedBatch& batch, const at::Tensor& rows,
+                    const ForwardContext& context) {
+  const HeadSpec* head = description.find_head(kind);
+  if (head == nullptr) fail(ErrorKind::kInput, "the model has no head for this task");
+  const bool first = kind == HeadKind::kSequenceClassifier || kind == HeadKind::kPooler;
+  const at::Tensor picked = first ? batch.first_tokens() : rows;
+  at::Tensor x = picked.defined() ? hidden.index_select(0, picked) : hidden;
+  if (head->has_dense) {
+    x = linear(parameters, head->dense, x, -1, context);
+    if (head->activation != Activation::kNone) {
+      x = context.arithmetic->round(activate(x, head->activation), head->dense.name + ".activation");
+    }
+  }
+  if (head->has_norm) {
+    x = context.arithmetic->round(
+        dropout_add_norm(x, at::Tensor(), parameters.at(head->norm.name + ".weight"),
+                         parameters.at(head->norm.name + ".bias"), head->norm, {}, keys_of(batch, picked)),
+        head->norm.name);
+  }
+  if (!head->has_projection) return x.to(at::kFloat);
+  if (kind == HeadKind::kSequenceClassifier || kind == HeadKind::kTokenClassifier) {
+    const DropoutSite site = {context.training ? context.classifier_dropout : 0, context.random,
+                              kHeadSite + static_cast<uint32_t>(kind)};
+    x = dropout_add(x, at::Tensor(), site, keys_of(batch, picked));
+  }
+  LinearSpec projection = head->projection;
+  if (kind == HeadKind::kMaskedLm) {
+    const std::string table = head->tied_to_word_embeddings ? description.embedding.word : projection.name;
+    const std::string bias =
+        head->projection_bias.empty() ? projection.name + ".bias" : head->projection_bias;
+    return context.arithmetic
+        ->linear(x, parameters.at(table + ".weight"), parameters.get_or_undefined(bias), projection.name)
+        .to(at::kFloat);
+  }
+  // A few logits a row decide: they are FP32 sums of FP32 weights even where rows are BF16.
+  static PlainFloat plain;
+  ForwardContext last = context;
+  if (context.arithmetic->row_type() == at::kBFloat16) last.arithmetic = &plain;
+  return linear(parameters, projection, x.to(last.arithmetic->row_type()), -1, last).to(at::kFloat);
+}
+
+at::Tensor embed_sentences(const Model& model, const Parameters& parameters, const at::Tensor& hidden,
+                           const PackedBatch& batch, const ForwardContext& context) {
+  const at::Tensor rows = hidden.to(at::kFloat);
+  const std::vector<SentenceModule>& modules = model.sentence.modules;
+  if (modules.empty()) return pool(PoolingMode::kMean, rows, batch);
+  at::Tensor x;
+  static PlainFloat plain;
+  ForwardContext last = context;
+  last.arithmetic = &plain;
+  for (const SentenceModule& module : modules) {
+    switch (module.kind) {
+      case SentenceModule::Kind::kPooling: {
+        std::vector<at::Tensor> parts;
+        for (const PoolingMode mode : module.pooling.modes) parts.push_back(pool(mode, rows, batch));
+        x = at::cat(parts, 1);
+        break;
+      }
+      case SentenceModule::Kind::kDense:
+        x = activate(linear(parameters, module.dense, x, -1, last), module.activation);
+        break;
+      case SentenceModule::Kind::kNormalize:
+        x = x / x.norm(2, {1}, true).clamp_min(1e-12);
+        break;
+    }
+  }
+  return x;
+}
+
+}  // namespace penjing::train
