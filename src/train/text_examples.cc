@@ -1,0 +1,60 @@
+#include "train/text_examples.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+
+namespace penjing::train {
+
+TextExamples::TextExamples(const Tokenizer& tokenizer, ThreadPool& pool, std::span<const std::string> texts,
+                           std::span<const std::string> pairs, int64_t max_length) {
+  EncodeOptions how;
+  how.max_length = max_length;
+  how.ids_only = true;
+  std::vector<Encoding> encodings;
+  if (pairs.empty()) {
+    encodings = encode_all(tokenizer, pool, texts, how);
+  } else {
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      encodings.push_back(tokenizer.encode_pair(texts[i], pairs[i], how));
+    }
+  }
+  sequences_.reserve(encodings.size());
+  for (Encoding& encoding : encodings) {
+    truncated_ += encoding.truncated ? 1 : 0;
+    sequences_.push_back({std::move(encoding.ids), std::move(encoding.type_ids)});
+  }
+}
+
+std::string TextExamples::describe_lengths(int64_t max_length) const {
+  std::vector<double> lengths;
+  for (const Sequence& sequence : sequences_) lengths.push_back(static_cast<double>(sequence.ids.size()));
+  if (lengths.empty()) return "no texts";
+  std::string text = fmt::format("tokens a text: 5 % {:.0f}, half {:.0f}, 95 % {:.0f}, longest {:.0f}",
+                                 quantile(lengths, 0.05), quantile(lengths, 0.5), quantile(lengths, 0.95),
+                                 quantile(lengths, 1));
+  if (truncated_ > 0) text += fmt::format("; {} cut at {}", truncated_, max_length);
+  return text;
+}
+
+std::vector<std::string> texts_of(const Dataset& data) {
+  std::vector<std::string> texts;
+  for (const Example& example : data.examples) texts.push_back(example.text);
+  return texts;
+}
+
+std::vector<std::string> pairs_of(const Dataset& data) {
+  std::vector<std::string> pairs;
+  if (!data.pairs) return pairs;
+  for (const Example& example : data.examples) pairs.push_back(example.pair);
+  return pairs;
+}
+
+PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples) {
+  RaggedBatch batch;
+  for (const Sequence* sequence : sequences) batch.append(sequence->ids, sequence->types);
+  return pack(batch, std::move(samples));
+}
+
+}  // namespace penjing::train
