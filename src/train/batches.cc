@@ -85,7 +85,8 @@ std::vector<std::span<const int64_t>> split_by_tokens(std::span<const int64_t> e
 
 std::vector<int64_t> shard(std::span<const int64_t> examples, int rank, int ranks) {
   std::vector<int64_t> mine;
-  for (std::size_t i = static_cast<std::size_t>(rank); i < examples.size(); i += ranks) mine.push_back(examples[i]);
+  for (std::size_t i = static_cast<std::size_t>(rank); i < examples.size(); i += ranks)
+    mine.push_back(examples[i]);
   return mine;
 }
 

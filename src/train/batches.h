@@ -6,9 +6,9 @@
 
 namespace penjing::train {
 
-// Which examples each step takes: every epoch is a permutation of them, drawn from (seed, epoch), cut into steps of
-// `batch_size` examples, or of as many as fit `batch_tokens`. The last step of an epoch takes what is left. The same
-// for any number of ranks; nothing is padded, so that lengths need no sorting.
+// Which examples each step takes: every epoch is a permutation of them, drawn from (seed, epoch), cut into
+// steps of `batch_size` examples, or of as many as fit `batch_tokens`. The last step of an epoch takes what
+// is left. The same for any number of ranks; nothing is padded, so that lengths need no sorting.
 class Batches {
  public:
   struct Settings {

@@ -16,7 +16,8 @@ std::string class_prefix(const Model& model) {
   if (names != nullptr && names->is_array() && !names->as_array("").empty()) {
     const std::string& name = names->as_array("")[0].as_string("config.json: architectures");
     for (const char* suffix : {"For", "Model"}) {
-      if (const std::size_t at = name.find(suffix); at != std::string::npos && at > 0) return name.substr(0, at);
+      if (const std::size_t at = name.find(suffix); at != std::string::npos && at > 0)
+        return name.substr(0, at);
     }
   }
   return model.description.family == "distilbert" ? "DistilBert" : "Bert";
@@ -29,7 +30,9 @@ uint64_t stream_of(const std::string& name) {  // FNV-1a
 }
 
 bool in_head(const HeadSpec& head, const std::string& tensor) {
-  const auto below = [&](const std::string& module) { return !module.empty() && tensor.starts_with(module + "."); };
+  const auto below = [&](const std::string& module) {
+    return !module.empty() && tensor.starts_with(module + ".");
+  };
   return (head.has_dense && below(head.dense.name)) || (head.has_norm && below(head.norm.name)) ||
          (head.has_projection && (below(head.projection.name) || tensor == head.projection_bias));
 }
@@ -38,7 +41,8 @@ void erase_other_heads(Model& model, const Description& before) {
   std::vector<std::string> gone;
   for (const TensorMap::Entry& entry : model.tensors) {
     const auto belongs = [&](const Description& d) {
-      return std::any_of(d.heads.begin(), d.heads.end(), [&](const HeadSpec& h) { return in_head(h, entry.name); });
+      return std::any_of(d.heads.begin(), d.heads.end(),
+                         [&](const HeadSpec& h) { return in_head(h, entry.name); });
     };
     // Next-sentence prediction has no block in the description.
     const bool other = belongs(before) || entry.name.starts_with("cls.");
@@ -96,7 +100,8 @@ void give_head(Model& model, const std::string& task, const std::vector<std::str
   model.sentence = {};
   std::erase_if(model.side_files, [](const SideFile& file) {
     return file.path == "modules.json" || file.path.find("_Pooling/") != std::string::npos ||
-           file.path.find("_Dense/") != std::string::npos || file.path.find("_Normalize/") != std::string::npos ||
+           file.path.find("_Dense/") != std::string::npos ||
+           file.path.find("_Normalize/") != std::string::npos ||
            file.path == "config_sentence_transformers.json" || file.path == "sentence_bert_config.json";
   });
 
@@ -104,7 +109,8 @@ void give_head(Model& model, const std::string& task, const std::vector<std::str
   const double deviation = config_double_or(model.config, "initializer_range", 0.02, 0, 1);
   for (const HeadSpec& head : model.description.heads) {
     if (head.has_dense) add_layer(model, head.dense, deviation, seed);
-    if (head.has_projection && !head.tied_to_word_embeddings) add_layer(model, head.projection, deviation, seed);
+    if (head.has_projection && !head.tied_to_word_embeddings)
+      add_layer(model, head.projection, deviation, seed);
   }
   model.description = describe(model.config, model.tensors);
   check_model(model, false);

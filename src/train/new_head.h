@@ -8,10 +8,11 @@
 
 namespace penjing::train {
 
-// Makes `model` one of the class that transformers calls <Family>For<task> ("ForSequenceClassification"): sets
-// config.json's architectures, id2label and label2id (and problem_type where given), describes it anew, takes the
-// tensors of other heads and the Sentence-Transformers modules away, and adds what the head lacks: weights normal with
-// deviation initializer_range, drawn from (seed, tensor name), biases 0. A head that fits already is kept.
+// Makes `model` one of the class that transformers calls <Family>For<task> ("ForSequenceClassification"):
+// sets config.json's architectures, id2label and label2id (and problem_type where given), describes it anew,
+// takes the tensors of other heads and the Sentence-Transformers modules away, and adds what the head lacks:
+// weights normal with deviation initializer_range, drawn from (seed, tensor name), biases 0. A head that fits
+// already is kept.
 void give_head(Model& model, const std::string& task, const std::vector<std::string>& labels,
                const std::string& problem_type, uint64_t seed);
 

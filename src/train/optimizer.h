@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/tensor.h"
+#include "train/loop_settings.h"
 #include "train/parameters.h"
 
 namespace penjing::train {
@@ -18,19 +19,14 @@ struct ParameterRule {
   bool frozen = false;
 };
 
-// Constants of all optimizers; each reads those of its formula.
-struct OptimizerSettings {
-  std::string name = "adamw";
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double momentum = 0;  // sgd
-};
-
-// Changes parameters by their gradients. A file in train/optimizers/, a line in optimizers.def. State is one set of
-// FP32 tensors a parameter, made when it first has a gradient; a parameter without a gradient is left alone.
+// Changes parameters by their gradients. A file in train/optimizers/, a line in optimizers.def. State is one
+// set of FP32 tensors a parameter, made when it first has a gradient; a parameter without a gradient is left
+// alone.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // rules: one a parameter, in order. gradient_scale: every gradient is multiplied by it (clipping, loss scale).
+  // rules: one a parameter, in order. gradient_scale: every gradient is multiplied by it (clipping, loss
+  // scale).
   void step(Parameters& parameters, std::span<const ParameterRule> rules, double learning_rate,
             double gradient_scale);
 

@@ -13,7 +13,8 @@ using Rows = TaskModel::Rows;
 using Run = std::function<at::Tensor(const at::Tensor& hidden, const PackedBatch& batch)>;
 
 // One row of `run`'s output a sequence.
-Rows run_all(const Network& network, const ForwardContext& context, const TextExamples& texts, const Run& run) {
+Rows run_all(const Network& network, const ForwardContext& context, const TextExamples& texts,
+             const Run& run) {
   const at::NoGradGuard no_gradient;
   Rows rows;
   int64_t next = 0;
@@ -33,7 +34,8 @@ Rows run_all(const Network& network, const ForwardContext& context, const TextEx
     const at::Tensor values =
         run(network.encoder->forward(batch, context), batch).to(at::kCPU, at::kFloat).contiguous();
     const float* row = values.data_ptr<float>();
-    for (int64_t i = 0; i < values.size(0); ++i, row += values.size(1)) rows.emplace_back(row, row + values.size(1));
+    for (int64_t i = 0; i < values.size(0); ++i, row += values.size(1))
+      rows.emplace_back(row, row + values.size(1));
   }
   return rows;
 }

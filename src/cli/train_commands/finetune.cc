@@ -1,24 +1,215 @@
 // finetune: trains a model for a task on labelled data.
+#include "train/finetune.h"
+
 #include <CLI/CLI.hpp>
+#include <charconv>
 
 #include "base/error.h"
+#include "base/text_table.h"
 #include "cli/command.h"
 
 namespace penjing::cli {
 
 namespace {
 
-void declare(CLI::App& app) {
-  (void)app;
+struct Options {
+  train::FinetuneSettings settings;
+  std::string schedule = "linear", class_weights, loss;
+  int64_t limit = 0;
+  double label_smoothing = 0;
+  bool no_eval = false;
+  std::vector<std::string> groups;
+};
+Options options;
+
+void declare_data(CLI::App& app) {
+  train::FinetuneSettings& s = options.settings;
+  app.add_option("MODEL", s.model, "the model to start from")->required();
+  app.add_option("--task", s.task, "what is learned: " + train::objective_names())->required();
+  app.add_option("--data", s.data.data, "a folder with train and dev (.tsv, .csv, .jsonl, .json), or a file")
+      ->required();
+  app.add_option("--out", s.out, "model folder to write; logs and checkpoints go to OUT.training")
+      ->required();
+  app.add_option("--train-split", s.train_split, "which of the folder is learned")->capture_default_str();
+  app.add_option("--eval-split", s.eval_split, "which is scored after every epoch")->capture_default_str();
+  app.add_flag("--no-eval", options.no_eval, "no scoring: all data are in one file");
+  app.add_option("--text-column", s.data.columns.text, "instead of the guess");
+  app.add_option("--pair-column", s.data.columns.pair, "the second text of a pair");
+  app.add_option("--label-column", s.data.columns.label, "label or score");
+  app.add_option("--limit", options.limit, "the first N training examples only")->check(CLI::PositiveNumber);
+  app.add_option("--max-length", s.max_length, "tokens a text; 0: what the model can take")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--label-smoothing", options.label_smoothing,
+                 "share of the truth given to all classes alike");
+  app.add_option("--class-weights", options.class_weights, "balanced, or one number a class: 1,2.5");
+  app.add_option("--loss", options.loss, "regression: mse, or bce for scores from 0 to 1");
 }
+
+void declare_training(CLI::App& app) {
+  train::LoopSettings& l = options.settings.loop;
+  app.add_option("--epochs", l.epochs, "times through the data; may be a fraction")->capture_default_str();
+  app.add_option("--max-steps", l.max_steps, "steps, instead of epochs")->check(CLI::PositiveNumber);
+  app.add_option("--batch-size", l.batches.batch_size, "examples a step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--batch-tokens", l.batches.batch_tokens,
+                 "as many examples a step as have N tokens, instead")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--micro-tokens", l.micro_tokens,
+                 "tokens in memory at once; a step's gradients are summed over several")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--optimizer", l.optimizer.name, "adamw, lamb, sgd")->capture_default_str();
+  app.add_option("--learning-rate", l.learning_rate, "at its peak")->capture_default_str();
+  app.add_option("--schedule", options.schedule, "linear, cosine, constant")->capture_default_str();
+  app.add_option("--warmup", l.warmup, "share of the steps in which the rate rises")->capture_default_str();
+  app.add_option("--weight-decay", l.rules.weight_decay, "not of biases and norms")->capture_default_str();
+  app.add_option("--momentum", l.optimizer.momentum, "of sgd")->capture_default_str();
+  app.add_option("--layer-decay", l.rules.layer_decay,
+                 "learning rate falls by this factor a layer from the top")
+      ->capture_default_str();
+  app.add_option("--group", options.groups,
+                 "PATTERN:rate=0.1,decay=0,frozen: own settings of the parameters that the pattern matches");
+  app.add_flag("--freeze-encoder", l.rules.freeze_encoder, "train the head only");
+  app.add_option("--clip", l.clip_norm, "norm of all gradients at most; 0: none")->capture_default_str();
+  app.add_option("--average", l.average,
+                 "keep an exponential average of the weights with this decay (0.999)");
+  app.add_option("--dropout", l.hidden_dropout, "instead of the model's own");
+  app.add_option("--attention-dropout", l.attention_dropout, "instead of the model's own");
+  app.add_option("--classifier-dropout", l.classifier_dropout, "instead of the model's own");
+  app.add_option("--precision", l.precision, "fp32, bf16")->capture_default_str();
+  app.add_option("--seed", l.seed, "of order, dropout and fresh weights")->capture_default_str();
+}
+
+void declare_run(CLI::App& app) {
+  train::LoopSettings& l = options.settings.loop;
+  app.add_option("--eval-steps", l.eval_steps, "score every N steps; default: every epoch")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--metric", l.metric, "which score decides; default: the task's first");
+  app.add_flag("--keep-best", l.keep_best, "the result is the best-scored state, not the last");
+  app.add_option("--patience", l.patience, "stop after N scorings without a better one")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--save-steps", l.save_steps, "checkpoint every N steps")->check(CLI::PositiveNumber);
+  app.add_option("--save-minutes", l.save_minutes, "checkpoint every N minutes")->capture_default_str();
+  app.add_option("--keep", l.keep, "checkpoints kept")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_flag("--resume", options.settings.resume, "go on with the run that was begun at --out");
+}
+
+void declare(CLI::App& app) {
+  declare_data(app);
+  declare_training(app);
+  declare_run(app);
+}
+
+double number(const std::string& text, const std::string& what) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    fail(ErrorKind::kInput, "{}: \"{}\" is no number", what, text);
+  }
+  return value;
+}
+
+std::vector<std::string> split(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(at, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+// "PATTERN:rate=0.1,decay=0,frozen"
+train::ParameterGroup parse_group(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) fail(ErrorKind::kInput, "--group {}: wanted PATTERN:SETTING,...", text);
+  train::ParameterGroup group;
+  group.pattern = text.substr(0, colon);
+  for (const std::string& setting : split(text.substr(colon + 1), ',')) {
+    if (setting == "frozen") {
+      group.frozen = true;
+    } else if (setting.starts_with("rate=")) {
+      group.rate = number(setting.substr(5), "--group rate");
+    } else if (setting.starts_with("decay=")) {
+      group.weight_decay = number(setting.substr(6), "--group decay");
+    } else {
+      fail(ErrorKind::kInput, "--group {}: \"{}\"; there are rate=, decay= and frozen", text, setting);
+    }
+  }
+  return group;
+}
+
+Json to_json(const train::FinetuneResult& result) {
+  Json evaluations = Json::array();
+  for (const train::Evaluated& evaluated : result.loop.evaluations) {
+    Json scores = Json::object();
+    for (const auto& [name, value] : evaluated.scores) scores.set(name, value);
+    evaluations.push_back(
+        Json::object({{"step", evaluated.step}, {"epoch", evaluated.epoch}, {"scores", scores}}));
+  }
+  return Json::object({{"out", options.settings.out.string()},
+                       {"training_folder", result.training_folder.string()},
+                       {"steps", result.loop.steps},
+                       {"first_step", result.loop.first_step},
+                       {"seconds", result.loop.seconds},
+                       {"tokens_per_second", static_cast<double>(result.loop.tokens) / result.loop.seconds},
+                       {"loss", result.loop.loss},
+                       {"stopped_early", result.loop.stopped_early},
+                       {"evaluations", evaluations}});
+}
+
 int run(const CommonOptions& common) {
-  (void)common;
-  fail(ErrorKind::kUnsupported, "finetune is not there yet");
+  train::FinetuneSettings& s = options.settings;
+  s.threads = common.threads;
+  s.data.limit = static_cast<std::size_t>(options.limit);
+  s.loop.schedule = train::parse_schedule(options.schedule);
+  s.loop.batches.seed = s.loop.seed;
+  if (options.no_eval) s.eval_split.clear();
+  for (const std::string& group : options.groups) s.loop.rules.groups.push_back(parse_group(group));
+  if (options.label_smoothing != 0) s.params.set("label_smoothing", options.label_smoothing);
+  if (!options.loss.empty()) s.params.set("loss", options.loss);
+  if (options.class_weights == "balanced") {
+    s.params.set("class_weights", "balanced");
+  } else if (!options.class_weights.empty()) {
+    Json weights = Json::array();
+    for (const std::string& part : split(options.class_weights, ','))
+      weights.push_back(number(part, "--class-weights"));
+    s.params.set("class_weights", weights);
+  }
+  const auto tell = [&](const std::string& text) {
+    if (!common.json && !common.quiet) print_text(text);
+  };
+  const train::FinetuneResult result = train::finetune(s, tell);
+  if (common.json) {
+    print_json(to_json(result));
+    return kDone;
+  }
+  TextTable table({"step", "epoch", "score", "value"}, "rrlr");
+  for (const train::Evaluated& evaluated : result.loop.evaluations) {
+    for (const auto& [name, value] : evaluated.scores) {
+      table.add_row({std::to_string(evaluated.step), fmt::format("{:.2f}", evaluated.epoch), name,
+                     fmt::format("{:.4f}", value)});
+    }
+  }
+  if (!result.loop.evaluations.empty()) print_text(table.str());
+  print_text(
+      fmt::format("{}: {} steps, last epoch's loss {:.4f}, {:.0f} s of training, {:.0f} tokens a second{}\n",
+                  s.out.string(), result.loop.steps, result.loop.loss, result.loop.seconds,
+                  static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9),
+                  result.loop.stopped_early ? "; stopped early" : ""));
+  return kDone;
 }
 
 }  // namespace
 
 extern const Command finetune_command;
-const Command finetune_command = {"finetune", "train a model for a task on labelled data", "", declare, run};
+const Command finetune_command = {
+    "finetune", "train a model for a task on labelled data",
+    "  penjing finetune bert-base --task stsb --data glue-stsb --out bert-stsb --precision bf16\n"
+    "  penjing finetune minilm --task classification --data my.csv --eval-split '' --no-eval --out mine\n"
+    "  penjing finetune bert-base --task cola --data glue-cola --out bert-cola --resume",
+    declare, run};
 
 }  // namespace penjing::cli

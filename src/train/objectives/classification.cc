@@ -1,6 +1,8 @@
-// Classes of texts or of pairs of texts: softmax cross-entropy on the head that reads the first token. Class weights
-// ("balanced": n / (classes * count), as in scikit-learn; or one number a class) and label smoothing (Szegedy et al.
-// 2016) as torch.nn.functional.cross_entropy defines them: weighted losses are divided by the sum of their weights.
+// Classes of texts or of pairs of texts: softmax cross-entropy on the head that reads the first token. Class
+// weights
+// ("balanced": n / (classes * count), as in scikit-learn; or one number a class) and label smoothing (Szegedy
+// et al. 2016) as torch.nn.functional.cross_entropy defines them: weighted losses are divided by the sum of
+// their weights.
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -39,8 +41,13 @@ class Classification final : public Objective {
  public:
   Classification(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input, Dataset data,
                  const std::vector<std::string>& classes, const Task* task)
-      : tokenizer_(tokenizer), input_(input), task_(task), reading_(data.reading), file_(data.file),
-        texts_(tokenizer, *input.pool, texts_of(data), pairs_of(data), input.max_length), classes_(classes) {
+      : tokenizer_(tokenizer),
+        input_(input),
+        task_(task),
+        reading_(data.reading),
+        file_(data.file),
+        texts_(tokenizer, *input.pool, texts_of(data), pairs_of(data), input.max_length),
+        classes_(classes) {
     std::map<std::string, int> numbers;
     for (std::size_t i = 0; i < classes.size(); ++i) numbers[classes[i]] = static_cast<int>(i);
     counts_.resize(classes.size());
@@ -60,9 +67,7 @@ class Classification final : public Objective {
 
   int64_t num_examples() const override { return texts_.size(); }
   std::span<const Sequence> sequences(int64_t example) const override { return texts_.one(example); }
-  double weight(int64_t example) const override {
-    return weights_.empty() ? 1 : weights_[targets_[example]];
-  }
+  double weight(int64_t example) const override { return weights_.empty() ? 1 : weights_[targets_[example]]; }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,
                int64_t) const override {
@@ -105,8 +110,9 @@ class Classification final : public Objective {
   void read_weights(const Json& weights) {
     if (weights.is_string() && weights.as_string("") == "balanced") {
       for (const int64_t count : counts_) {
-        weights_.push_back(static_cast<float>(static_cast<double>(targets_.size()) /
-                                              (static_cast<double>(counts_.size()) * static_cast<double>(count))));
+        weights_.push_back(
+            static_cast<float>(static_cast<double>(targets_.size()) /
+                               (static_cast<double>(counts_.size()) * static_cast<double>(count))));
       }
       return;
     }
@@ -153,8 +159,8 @@ std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const 
 }  // namespace
 
 extern const ObjectiveKind classification_objective;
-const ObjectiveKind classification_objective = {
-    "classification", "pair-classification sst2 cola mrpc rte mnli qnli qqp wnli", "classes of texts or of pairs of texts",
-    make};
+const ObjectiveKind classification_objective = {"classification",
+                                                "pair-classification sst2 cola mrpc rte mnli qnli qqp wnli",
+                                                "classes of texts or of pairs of texts", make};
 
 }  // namespace penjing::train

@@ -1,6 +1,6 @@
 // A score of a text or of a pair of texts (STS-B): one output, mean squared error, as transformers trains
-// problem_type "regression"; or, for rankers (cross-encoders), binary cross-entropy with the score in [0, 1] as the
-// truth ("loss": "bce").
+// problem_type "regression"; or, for rankers (cross-encoders), binary cross-entropy with the score in [0, 1]
+// as the truth ("loss": "bce").
 #include <algorithm>
 
 #include "base/error.h"
@@ -15,16 +15,21 @@ namespace {
 class Regression final : public Objective {
  public:
   Regression(const Tokenizer& tokenizer, const ObjectiveInput& input, const Dataset& data)
-      : tokenizer_(tokenizer), input_(input), reading_(data.reading), file_(data.file),
+      : tokenizer_(tokenizer),
+        input_(input),
+        reading_(data.reading),
+        file_(data.file),
         texts_(tokenizer, *input.pool, texts_of(data), pairs_of(data), input.max_length) {
-    for (const Example& example : data.examples) targets_.push_back(static_cast<float>(score_of(data, example)));
+    for (const Example& example : data.examples)
+      targets_.push_back(static_cast<float>(score_of(data, example)));
     const std::string loss =
         input.params.contains("loss") ? input.params.find("loss")->as_string("loss") : "mse";
     if (loss != "mse" && loss != "bce") fail(ErrorKind::kInput, "loss \"{}\"; there are mse and bce", loss);
     binary_ = loss == "bce";
     const auto [low, high] = std::minmax_element(targets_.begin(), targets_.end());
     if (binary_ && (*low < 0 || *high > 1)) {
-      fail(ErrorKind::kInput, "{}: scores from {} to {}; the loss bce wants 0 to 1", file_.string(), *low, *high);
+      fail(ErrorKind::kInput, "{}: scores from {} to {}; the loss bce wants 0 to 1", file_.string(), *low,
+           *high);
     }
   }
 
@@ -53,15 +58,15 @@ class Regression final : public Objective {
   TaskResult evaluate(const Network& network, const ForwardContext& context) const override {
     TaskInput input = input_.data;
     input.split = input_.eval_split;
-    return find_task("stsb")->run(make_task_model(network, tokenizer_, context, input_.max_length, *input_.pool),
-                                  input);
+    return find_task("stsb")->run(
+        make_task_model(network, tokenizer_, context, input_.max_length, *input_.pool), input);
   }
   bool has_evaluation() const override { return !input_.eval_split.empty(); }
 
   std::string summary() const override {
     const auto [low, high] = std::minmax_element(targets_.begin(), targets_.end());
-    return fmt::format("{}: {} examples ({})\nscores from {} to {}\n{}\n", file_.string(), num_examples(), reading_,
-                       *low, *high, texts_.describe_lengths(input_.max_length));
+    return fmt::format("{}: {} examples ({})\nscores from {} to {}\n{}\n", file_.string(), num_examples(),
+                       reading_, *low, *high, texts_.describe_lengths(input_.max_length));
   }
 
  private:
@@ -85,7 +90,7 @@ std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const 
 }  // namespace
 
 extern const ObjectiveKind regression_objective;
-const ObjectiveKind regression_objective = {"regression", "pair-regression stsb", "scores of texts or of pairs of texts",
-                                            make};
+const ObjectiveKind regression_objective = {"regression", "pair-regression stsb",
+                                            "scores of texts or of pairs of texts", make};
 
 }  // namespace penjing::train

@@ -45,7 +45,8 @@ class AdamW final : public Optimizer {
 }  // namespace
 
 extern const OptimizerKind adamw_optimizer;
-const OptimizerKind adamw_optimizer = {
-    "adamw", [](const OptimizerSettings& s) -> std::unique_ptr<Optimizer> { return std::make_unique<AdamW>(s); }};
+const OptimizerKind adamw_optimizer = {"adamw", [](const OptimizerSettings& s) -> std::unique_ptr<Optimizer> {
+                                         return std::make_unique<AdamW>(s);
+                                       }};
 
 }  // namespace penjing::train

@@ -10,8 +10,7 @@ namespace {
 
 class Lamb final : public Optimizer {
  public:
-  explicit Lamb(const OptimizerSettings& settings)
-      : Optimizer(settings, {"first_moment", "second_moment"}) {}
+  explicit Lamb(const OptimizerSettings& settings) : Optimizer(settings, {"first_moment", "second_moment"}) {}
 
  private:
   void update(const at::Tensor& w, const at::Tensor& g, State& state, const ParameterRule& rule,
@@ -34,7 +33,8 @@ class Lamb final : public Optimizer {
 }  // namespace
 
 extern const OptimizerKind lamb_optimizer;
-const OptimizerKind lamb_optimizer = {
-    "lamb", [](const OptimizerSettings& s) -> std::unique_ptr<Optimizer> { return std::make_unique<Lamb>(s); }};
+const OptimizerKind lamb_optimizer = {"lamb", [](const OptimizerSettings& s) -> std::unique_ptr<Optimizer> {
+                                        return std::make_unique<Lamb>(s);
+                                      }};
 
 }  // namespace penjing::train

@@ -1,0 +1,112 @@
+#include "train/finetune.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/output_file.h"
+#include "base/thread_pool.h"
+#include "compress/provenance.h"
+#include "io/model_folder.h"
+#include "train/checkpoint.h"
+#include "train/loop.h"
+
+namespace penjing::train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+void enter_folder(const fs::path& out, const fs::path& folder, bool resume) {
+  if (out.empty()) fail(ErrorKind::kInput, "no folder for the result");
+  if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out))) {
+    fail(ErrorKind::kInput, "{}: is there already", out.string());
+  }
+  const bool begun = !find_checkpoints(folder).empty();
+  if (begun && !resume) {
+    fail(ErrorKind::kInput, "{}: a run was begun here; --resume goes on with it, or remove the folder",
+         folder.string());
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail(ErrorKind::kIo, "{}: {}", folder.string(), error.message());
+}
+
+int64_t longest(const Model& model, int64_t wanted) {
+  const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
+  return std::min(wanted > 0 ? wanted : most, most);
+}
+
+}  // namespace
+
+FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
+                        const std::function<void(const StepLog&)>& on_step) {
+  const ObjectiveKind* kind = find_objective(settings.task);
+  if (kind == nullptr) {
+    fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
+  }
+  FinetuneResult result;
+  result.training_folder = settings.out.string() + ".training";
+  enter_folder(settings.out, result.training_folder, settings.resume);
+
+  const fs::path source = resolve_model(settings.model);
+  const Model original = read_model(source);
+  Model model = original;
+  const auto tokenizer = Tokenizer::load(source);
+  ThreadPool pool(settings.threads);
+  at::set_num_threads(pool.num_threads());
+
+  ObjectiveInput input;
+  input.data = settings.data;
+  input.data.pool = &pool;
+  input.train_split = settings.train_split;
+  input.eval_split = settings.eval_split;
+  input.max_length = longest(model, settings.max_length);
+  input.params = settings.params;
+  input.params.set("task", settings.task);
+  input.seed = settings.loop.seed;
+  input.pool = &pool;
+  const std::unique_ptr<Objective> objective = kind->make(model, *tokenizer, input);
+  tell(objective->summary());
+
+  Network network;
+  network.model = &model;
+  network.parameters = load_parameters(model);
+  network.encoder = std::make_unique<Encoder>(model.description, network.parameters);
+  tell(fmt::format("{} parameters in {} tensors\n", network.parameters.num_elements(),
+                   network.parameters.size()));
+
+  LoopSettings loop = settings.loop;
+  loop.folder = result.training_folder;
+  result.loop = train(network, *objective, loop, settings.resume, nullptr, on_step);
+
+  store_parameters(network.parameters, model);
+  Json details = Json::object({{"task", settings.task},
+                               {"data", settings.data.data.filename().string()},
+                               {"steps", result.loop.steps},
+                               {"settings", digest_settings(loop)}});
+  if (!result.loop.evaluations.empty()) {
+    Json scores = Json::object();
+    for (const auto& [name, value] : result.loop.evaluations.back().scores) scores.set(name, value);
+    details.set("scores", scores);
+  }
+  const auto bytes = measure_folder(source).weights;
+  write_model(
+      model, settings.out,
+      describe_provenance(original, {"finetune", digest_settings(loop), details}, bytes, bytes, nullptr));
+  return result;
+}
+
+std::string objective_names() {
+  std::string names;
+  for (const ObjectiveKind* kind : all_objectives()) {
+    names += (names.empty() ? "" : ", ") + std::string(kind->name);
+    if (*kind->aliases != 0) names += fmt::format(" ({})", kind->aliases);
+  }
+  return names;
+}
+
+bool is_objective(const std::string& name) {
+  return find_objective(name) != nullptr;
+}
+
+}  // namespace penjing::train

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+
+#include "base/json.h"
+#include "eval/evaluation.h"
+#include "train/loop_settings.h"
+
+// Fine-tuning as the command line and recipes ask for it. No LibTorch here.
+namespace penjing::train {
+
+struct FinetuneSettings {
+  std::string model;                                      // MODEL of the command line
+  std::string task;                                       // an objective's name or alias
+  TaskInput data;                                         // its own `split` and `train` are not read
+  std::string train_split = "train", eval_split = "dev";  // eval_split empty: no evaluation
+  int64_t max_length = 128;
+  Json params = Json::object();  // the objective's own: label_smoothing, class_weights, loss, ...
+  std::filesystem::path
+      out;            // a model folder that appears when all is done; logs and checkpoints: out + ".training"
+  LoopSettings loop;  // folder is set from `out`
+  int threads = 0;    // 0: all that the process may use
+  bool resume = false;
+};
+
+struct FinetuneResult {
+  LoopResult loop;
+  std::filesystem::path training_folder;
+};
+
+// tell: lines for the user before training (data, lengths, parameters). kInput when `out` exists, or when a
+// run of the same name was begun and `resume` is false.
+FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
+                        const std::function<void(const StepLog&)>& on_step = {});
+
+// "classification (pair-classification sst2 ...)", for messages and help; true when there is such a task.
+std::string objective_names();
+bool is_objective(const std::string& name);
+
+}  // namespace penjing::train

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <functional>
+
+#include "train/communicator.h"
+#include "train/loop_settings.h"
+#include "train/objective.h"
+
+namespace penjing::train {
+
+// What settings decide the numbers: a run is resumed with equal ones only.
+Json digest_settings(const LoopSettings& settings);
+
+// Trains network.parameters on the objective. Resumes from settings.folder's newest checkpoint when `resume`.
+// Interrupted (base/interrupt.h) between two steps: writes a checkpoint, then throws. kFormat when loss or
+// gradients are not finite (the checkpoints are from before). communicator: null for one process.
+LoopResult train(Network& network, Objective& objective, const LoopSettings& settings, bool resume,
+                 Communicator* communicator = nullptr,
+                 const std::function<void(const StepLog&)>& on_step = {});
+
+}  // namespace penjing::train

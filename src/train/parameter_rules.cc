@@ -1,0 +1,92 @@
+#include "train/parameter_rules.h"
+
+#include <cmath>
+#include <regex>
+
+#include "base/error.h"
+
+namespace penjing::train {
+
+namespace {
+
+enum class Place { kEmbedding, kLayer, kHead };
+
+struct Located {
+  Place place = Place::kHead;
+  int layer = 0;
+};
+
+// A block's tensors begin with the names of its parts.
+Located locate(const std::string& name, const Description& d) {
+  const auto below = [&](const std::string& module) {
+    return !module.empty() && name.starts_with(module + ".");
+  };
+  const EmbeddingSpec& e = d.embedding;
+  if (below(e.word) || below(e.token_type) || below(e.position.name) || (e.has_norm && below(e.norm.name)) ||
+      (e.has_projection && below(e.projection.name))) {
+    return {Place::kEmbedding, 0};
+  }
+  for (const Block& block : d.blocks) {
+    bool inside = below(block.norm.name);
+    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
+      inside = inside || below(attention->query.name) || below(attention->key.name) ||
+               below(attention->value.name) || below(attention->output.name);
+    } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
+      inside = inside || below(feed_forward->up.name) || below(feed_forward->down.name) ||
+               below(feed_forward->gate.name);
+    } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
+      inside = inside || below(bottleneck->linear.name);
+    }
+    if (inside) return {Place::kLayer, block.layer};
+  }
+  return {};
+}
+
+bool decays(const at::Tensor& tensor) {
+  return tensor.dim() > 1;
+}
+
+}  // namespace
+
+std::vector<ParameterRule> make_rules(const Parameters& parameters, const Description& description,
+                                      const RuleSettings& settings) {
+  if (!(settings.layer_decay > 0 && settings.layer_decay <= 1)) {
+    fail(ErrorKind::kInput, "layer-wise decay of the learning rate {}: wanted 0 < d <= 1",
+         settings.layer_decay);
+  }
+  std::vector<std::regex> patterns;
+  for (const ParameterGroup& group : settings.groups) {
+    try {
+      patterns.emplace_back(group.pattern);
+    } catch (const std::regex_error& error) {
+      fail(ErrorKind::kInput, "parameter group \"{}\": {}", group.pattern, error.what());
+    }
+  }
+  std::vector<ParameterRule> rules;
+  std::vector<int> matched(patterns.size());
+  for (const Parameters::Entry& entry : parameters) {
+    const Located at = locate(entry.name, description);
+    ParameterRule rule;
+    rule.weight_decay = decays(entry.tensor) ? settings.weight_decay : 0;
+    const auto layers = static_cast<double>(description.num_layers);
+    if (at.place == Place::kLayer) rule.rate = std::pow(settings.layer_decay, layers - at.layer);
+    if (at.place == Place::kEmbedding) rule.rate = std::pow(settings.layer_decay, layers + 1);
+    rule.frozen = settings.freeze_encoder && at.place != Place::kHead;
+    for (std::size_t g = 0; g < patterns.size(); ++g) {
+      if (!std::regex_search(entry.name, patterns[g])) continue;
+      ++matched[g];
+      rule.rate *= settings.groups[g].rate;
+      rule.frozen = settings.groups[g].frozen;
+      if (settings.groups[g].weight_decay >= 0) rule.weight_decay = settings.groups[g].weight_decay;
+    }
+    rules.push_back(rule);
+  }
+  for (std::size_t g = 0; g < patterns.size(); ++g) {
+    if (matched[g] == 0) {
+      fail(ErrorKind::kInput, "parameter group \"{}\" matches no parameter", settings.groups[g].pattern);
+    }
+  }
+  return rules;
+}
+
+}  // namespace penjing::train
