@@ -150,7 +150,7 @@ void check_norm() {
                          results.d_shift.data()});
       };
       run(*find(Isa::kRef), wanted);
-      for (const auto* kernel : kernels_here(find)) {
+      for (const auto* kernel : kernels_here(train_norm::find)) {
         Results results(size, rows, width);
         run(*kernel, results);
         SCOPED_TRACE(::testing::Message()
@@ -252,7 +252,7 @@ TEST(TrainAdamw, EveryInstructionSetTakesTheSameStep) {
     const double rate = 1e-2, decay = 0.1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
     const double correction1 = 1 - std::pow(beta1, 3), correction2 = 1 - std::pow(beta2, 3);
     std::vector<float> first;
-    for (const auto* kernel : kernels_here(find)) {
+    for (const auto* kernel : kernels_here(train_adamw::find)) {
       for (std::size_t i = 0; i < w.size(); ++i) w[i] = w0[i], m[i] = m0[i], v[i] = v0[i];
       kernel->step({size, w.data(), m.data(), v.data(), g.data(), 0.5f, 0.9f, 0.1f, 0.999f, 0.001f,
                     static_cast<float>(1 - rate * decay), static_cast<float>(rate / correction1),
@@ -286,7 +286,7 @@ TEST(TrainAttention, MaskFollowsPhiloxBitForBit) {
     }
     Shape shape = {Element::kFloat, length, length,         length,    length, length, length, 1.0f, 0,
                    nullptr,         0,      some_dropout(), 123456789, 11};
-    for (const auto* kernel : kernels_here(find)) {
+    for (const auto* kernel : kernels_here(train_attention::find)) {
       Guarded<float> scratch(kernel->scratch_floats(length, length));
       kernel->forward(
           {shape, zero.data(), zero.data(), identity.data(), out.data(), nullptr, scratch.data()});
@@ -343,7 +343,7 @@ void check_attention() {
         };
         Results wanted(size, length, biases);
         run(*find(Isa::kRef), wanted);
-        for (const auto* kernel : kernels_here(find)) {
+        for (const auto* kernel : kernels_here(train_attention::find)) {
           Results results(size, length, biases);
           run(*kernel, results);
           SCOPED_TRACE(::testing::Message() << name_of(kernel->isa) << " head_dim " << head_dim << " length "

@@ -72,9 +72,10 @@ float* statistics_at(const at::Tensor& statistics, const Item& item) {  // [head
 
 struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
-                            const at::Tensor& value, const at::Tensor& bias,
+                            const at::Tensor& value, const MaybeTensor& maybe_bias,
                             const std::vector<int64_t>& offsets, const std::vector<int64_t>& samples,
                             const Values& values, bool differentiated) {
+    const at::Tensor bias = tensor_or_undefined(maybe_bias);
     const Items items = {offsets, samples, values};
     at::Tensor out = at::empty(query.sizes(), query.options());
     at::Tensor statistics;
@@ -171,8 +172,8 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
                      (!bias.defined() || bias.scalar_type() == at::kFloat);
   if (scores != nullptr || !plain)
     return reference::attention(query, key, value, offsets, samples, shape, bias, dropout, scores);
-  return Attention::apply(with_rows(query), with_rows(key), with_rows(value), contiguous_or_undefined(bias),
-                          offsets, samples, Values{shape, dropout}, needs_gradient(query, key, value, bias));
+  return Attention::apply(with_rows(query), with_rows(key), with_rows(value), maybe(bias), offsets, samples,
+                          Values{shape, dropout}, needs_gradient(query, key, value, bias));
 }
 
 }  // namespace penjing::train

@@ -35,19 +35,25 @@ at::Tensor run(const at::Tensor& x, const at::Tensor& residual, const DropoutSit
   return y;
 }
 
+struct Values {
+  DropoutSite dropout;
+  bool has_residual;
+};
+
 struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
-                            const at::Tensor& row_keys, const DropoutSite& dropout) {
-    keep_values(*context, dropout);
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const MaybeTensor& residual,
+                            const MaybeTensor& keys, const DropoutSite& dropout) {
+    const at::Tensor row_keys = tensor_or_undefined(keys);
+    keep_values(*context, Values{dropout, residual.has_value()});
     context->save_for_backward({row_keys});
-    return run(x.contiguous(), contiguous_or_undefined(residual), dropout, row_keys);
+    return run(x.contiguous(), tensor_or_undefined(residual), dropout, row_keys);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const auto dropout = kept_values<DropoutSite>(*context);
+    const auto [dropout, has_residual] = kept_values<Values>(*context);
     const at::Tensor dy = gradients[0].contiguous();
     const at::Tensor d_x =
         dropout.probability > 0 ? run(dy, {}, dropout, context->get_saved_variables()[0]) : dy;
-    return {d_x, dy, at::Tensor(), at::Tensor()};
+    return {d_x, has_residual ? dy : at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -69,7 +75,7 @@ at::Tensor dropout_add(const at::Tensor& x, const at::Tensor& residual, const Dr
   if (dropout.probability <= 0 && !residual.defined()) return x;
   if (!has_kernel(x) || (residual.defined() && residual.scalar_type() != x.scalar_type()))
     return reference::dropout_add(x, residual, dropout, row_keys);
-  return DropoutAdd::apply(x, residual, contiguous_or_undefined(row_keys), dropout);
+  return DropoutAdd::apply(x, maybe(residual), maybe(row_keys), dropout);
 }
 
 }  // namespace penjing::train

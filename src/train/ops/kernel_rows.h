@@ -29,8 +29,13 @@ T* data_or_null(const at::Tensor& tensor) {
 inline void* rows_or_null(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.data_ptr() : nullptr;
 }
-inline at::Tensor contiguous_or_undefined(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.contiguous() : tensor;
+// An autograd function takes a tensor that may be undefined as one of these.
+using MaybeTensor = c10::optional<at::Tensor>;
+inline MaybeTensor maybe(const at::Tensor& tensor) {
+  return tensor.defined() ? MaybeTensor(tensor.contiguous()) : MaybeTensor();
+}
+inline at::Tensor tensor_or_undefined(const MaybeTensor& tensor) {
+  return tensor.value_or(at::Tensor());
 }
 // `row` rows of `width` elements further on; null stays null.
 template <typename T>

@@ -46,10 +46,11 @@ train_norm::Shape shape_of(const at::Tensor& x, const Values& values, const at::
 }
 
 struct DropoutAddNorm : torch::autograd::Function<DropoutAddNorm> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_rows,
-                            const at::Tensor& residual_rows, const at::Tensor& scale, const at::Tensor& shift,
-                            const at::Tensor& row_keys, const Values& values, bool differentiated) {
-    const at::Tensor x = x_rows.contiguous(), residual = contiguous_or_undefined(residual_rows);
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const MaybeTensor& maybe_residual,
+                            const at::Tensor& scale, const MaybeTensor& maybe_shift,
+                            const MaybeTensor& maybe_keys, const Values& values, bool differentiated) {
+    const at::Tensor residual = tensor_or_undefined(maybe_residual), shift = tensor_or_undefined(maybe_shift),
+                     row_keys = tensor_or_undefined(maybe_keys);
     const int64_t width = x.size(1);
     at::Tensor y = at::empty(x.sizes(), x.options());
     const at::Tensor z = !differentiated ? y : at::empty(x.sizes(), x.options());
@@ -124,9 +125,8 @@ at::Tensor dropout_add_norm(const at::Tensor& x, const at::Tensor& residual, con
                      (!shift.defined() || shift.scalar_type() == at::kFloat);
   if (!plain) return reference::dropout_add_norm(x, residual, scale, shift, norm, dropout, row_keys);
   const Values values = {norm.kind, norm.epsilon, dropout, residual.defined(), shift.defined()};
-  return DropoutAddNorm::apply(x, residual, scale.contiguous(), contiguous_or_undefined(shift),
-                               contiguous_or_undefined(row_keys), values,
-                               needs_gradient(x, residual, scale, shift));
+  return DropoutAddNorm::apply(x.contiguous(), maybe(residual), scale.contiguous(), maybe(shift),
+                               maybe(row_keys), values, needs_gradient(x, residual, scale, shift));
 }
 
 }  // namespace penjing::train
