@@ -4,6 +4,7 @@
 //   w <- w - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + epsilon)
 #include <cmath>
 
+#include "kernels/train_adamw/train_adamw.h"
 #include "train/optimizer.h"
 
 namespace penjing::train {
@@ -20,24 +21,15 @@ class AdamW final : public Optimizer {
               double learning_rate, double gradient_scale) override {
     const OptimizerSettings& s = settings();
     const auto t = static_cast<double>(state.steps);
-    const auto beta1 = static_cast<float>(s.beta1), beta2 = static_cast<float>(s.beta2);
-    const auto keep = static_cast<float>(1 - learning_rate * rule.weight_decay);
-    const auto rate = static_cast<float>(learning_rate / (1 - std::pow(s.beta1, t)));
-    const auto root = static_cast<float>(1 / std::sqrt(1 - std::pow(s.beta2, t)));
-    const auto epsilon = static_cast<float>(s.epsilon), scale = static_cast<float>(gradient_scale);
-    float* values = w.data_ptr<float>();
-    const float* gradients = g.data_ptr<float>();
-    float* first = state.parts[0].data_ptr<float>();
-    float* second = state.parts[1].data_ptr<float>();
+    const auto number = [](double v) { return static_cast<float>(v); };
+    const auto& kernel = train_adamw::select();
     at::parallel_for(0, w.numel(), 32768, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const float gradient = gradients[i] * scale;
-        const float m = beta1 * first[i] + (1 - beta1) * gradient;
-        const float v = beta2 * second[i] + (1 - beta2) * gradient * gradient;
-        first[i] = m;
-        second[i] = v;
-        values[i] = values[i] * keep - rate * m / (std::sqrt(v) * root + epsilon);
-      }
+      kernel.step({end - begin, w.data_ptr<float>() + begin, state.parts[0].data_ptr<float>() + begin,
+                   state.parts[1].data_ptr<float>() + begin, g.data_ptr<float>() + begin,
+                   number(gradient_scale), number(s.beta1), number(1 - s.beta1), number(s.beta2),
+                   number(1 - s.beta2), number(1 - learning_rate * rule.weight_decay),
+                   number(learning_rate / (1 - std::pow(s.beta1, t))),
+                   number(1 / std::sqrt(1 - std::pow(s.beta2, t))), number(s.epsilon)});
     });
   }
 };

@@ -1,0 +1,8 @@
+#include "kernels/simd/avx2.h"
+//
+#include "kernels/train_adamw/train_adamw_simd.h"
+
+namespace penjing::train_adamw::avx2 {
+extern const Kernel kernel;
+const Kernel kernel = {Isa::kAvx2, step};
+}  // namespace penjing::train_adamw::avx2

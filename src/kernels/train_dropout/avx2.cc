@@ -1,0 +1,8 @@
+#include "kernels/simd/avx2.h"
+//
+#include "kernels/train_dropout/train_dropout_simd.h"
+
+namespace penjing::train_dropout::avx2 {
+extern const Kernel kernel;
+const Kernel kernel = {Isa::kAvx2, run};
+}  // namespace penjing::train_dropout::avx2
