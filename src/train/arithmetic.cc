@@ -4,34 +4,35 @@
 
 namespace penjing::train {
 
+#define PENJING_PRECISION(name) extern const Precision name##_precision;
+#include "train/precision/precisions.def"
+#undef PENJING_PRECISION
+
 namespace {
 
-class Float32 final : public Arithmetic {
- public:
-  std::string name() const override { return "fp32"; }
-  at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                    std::string_view) override {
-    return at::linear(x, weight, bias);
-  }
-};
-
-// BF16 operands and results, FP32 sums (oneDNN), FP32 master weights.
-class Bfloat16 final : public Arithmetic {
- public:
-  std::string name() const override { return "bf16"; }
-  at::ScalarType row_type() const override { return at::kBFloat16; }
-  at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                    std::string_view) override {
-    return at::linear(x, weight.to(at::kBFloat16), bias.defined() ? bias.to(at::kBFloat16) : bias);
-  }
+constexpr const Precision* kPrecisions[] = {
+#define PENJING_PRECISION(name) &name##_precision,
+#include "train/precision/precisions.def"
+#undef PENJING_PRECISION
 };
 
 }  // namespace
 
+std::span<const Precision* const> all_precisions() {
+  return kPrecisions;
+}
+
+const Precision& find_precision(std::string_view name) {
+  std::string names;
+  for (const Precision* precision : kPrecisions) {
+    if (name == precision->name) return *precision;
+    names += (names.empty() ? "" : ", ") + std::string(precision->name);
+  }
+  fail(ErrorKind::kInput, "precision \"{}\"; there are {}", name, names);
+}
+
 std::unique_ptr<Arithmetic> make_arithmetic(std::string_view precision) {
-  if (precision == "fp32") return std::make_unique<Float32>();
-  if (precision == "bf16") return std::make_unique<Bfloat16>();
-  fail(ErrorKind::kInput, "precision \"{}\"; there are fp32 and bf16", precision);
+  return find_precision(precision).make();
 }
 
 }  // namespace penjing::train

@@ -1,4 +1,4 @@
-// numerics: what number formats do to a value or to a tensor of a model.
+// numerics: what number formats do to a value, to a tensor of a model, or to a recorded training step.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -9,6 +9,7 @@
 #include "base/output_file.h"
 #include "base/text_table.h"
 #include "cli/command.h"
+#include "cli/step_report.h"
 #include "cli/tensor_numerics.h"
 #include "io/model_folder.h"
 #include "numerics/float_format.h"
@@ -19,7 +20,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> values, tensor;
-  std::string svg;
+  std::string svg, diagnose, format = "fp16";
+  int64_t step = -1, tensors = 12;
   bool table = false, saturate = false;
   std::string rounding = "nearest";
 };
@@ -32,6 +34,15 @@ void declare(CLI::App& app) {
   app.add_option("--tensor", options.tensor, "MODEL NAME: what each format would do to a tensor of a model")
       ->expected(2);
   app.add_option("--svg", options.svg, "with --tensor: its histogram as a picture");
+  app.add_option("--diagnose", options.diagnose,
+                 "RUN: what a format would do to the step that a training run recorded, layer by layer");
+  app.add_option("--format", options.format, "with --diagnose: fp16, bf16 or fp8 (E4M3, gradients E5M2)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp16", "bf16", "fp8"}));
+  app.add_option("--step", options.step, "with --diagnose: which recorded step; else the last");
+  app.add_option("--tensors", options.tensors, "with --diagnose: how many of the worst tensors to list")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--rounding", options.rounding, "nearest (ties to even) or zero")
       ->capture_default_str()
       ->check(CLI::IsMember({"nearest", "zero"}));
@@ -200,10 +211,24 @@ int run_tensor(const CommonOptions& common) {
   return kDone;
 }
 
+int run_diagnosis(const CommonOptions& common) {
+  const StepRecord record =
+      read_step_record(options.diagnose, options.step < 0 ? std::nullopt : std::optional(options.step));
+  const StepDiagnosis diagnosis = diagnose(record, options.format);
+  if (common.json) {
+    print_json(step_json(record, diagnosis));
+  } else {
+    print_text(step_text(record, diagnosis, static_cast<std::size_t>(options.tensors)));
+  }
+  return kDone;
+}
+
 int run(const CommonOptions& common) {
-  const int asked =
-      (options.table ? 1 : 0) + (options.tensor.empty() ? 0 : 1) + (options.values.empty() ? 0 : 1);
-  if (asked != 1) fail(ErrorKind::kInput, "wanted numbers, --table, or --tensor MODEL NAME, one of them");
+  const int asked = (options.table ? 1 : 0) + (options.tensor.empty() ? 0 : 1) +
+                    (options.values.empty() ? 0 : 1) + (options.diagnose.empty() ? 0 : 1);
+  if (asked != 1)
+    fail(ErrorKind::kInput, "wanted numbers, --table, --tensor MODEL NAME, or --diagnose RUN, one of them");
+  if (!options.diagnose.empty()) return run_diagnosis(common);
   if (options.table) return print_table(common);
   if (!options.tensor.empty()) return run_tensor(common);
   if (!options.svg.empty()) fail(ErrorKind::kInput, "--svg goes with --tensor");
@@ -224,10 +249,11 @@ int run(const CommonOptions& common) {
 
 extern const Command numerics_command;
 const Command numerics_command = {
-    "numerics", "what number formats do to a value or a tensor",
+    "numerics", "what number formats do to a value, a tensor or a training step",
     "  penjing numerics 0.1 65519 1e-8\n"
     "  penjing numerics --table\n"
-    "  penjing numerics --tensor minilm encoder.layer.0.attention.self.query.weight --svg histogram.svg",
+    "  penjing numerics --tensor minilm encoder.layer.0.attention.self.query.weight --svg histogram.svg\n"
+    "  penjing numerics --diagnose path/to/run --format fp16",
     declare, run};
 
 }  // namespace penjing::cli
