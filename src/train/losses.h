@@ -25,8 +25,8 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
 // torch's binary_cross_entropy_with_logits, the mean over an example's labels: logits and targets [n,
 // labels], targets 0 or 1 (or between). positive_weights [labels] or undefined: multiply the terms of
 // targets 1.
-at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
-                                const at::Tensor& positive_weights = {});
+at::Tensor multi_label_cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
+                                     const at::Tensor& positive_weights = {});
 
 // Squares of differences, the mean over an example's outputs: [n] or [n, outputs], both alike.
 at::Tensor squared_error(const at::Tensor& predicted, const at::Tensor& wanted);

@@ -14,8 +14,8 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
                                 options.label_smoothing);
 }
 
-at::Tensor binary_cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
-                                const at::Tensor& positive_weights) {
+at::Tensor multi_label_cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
+                                     const at::Tensor& positive_weights) {
   c10::optional<at::Tensor> weights;
   if (positive_weights.defined()) weights = positive_weights.to(logits.options());
   return at::binary_cross_entropy_with_logits(logits, targets.to(logits.options()), {}, weights,
