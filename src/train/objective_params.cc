@@ -58,21 +58,15 @@ std::string ObjectiveParams::word(const char* name, std::initializer_list<const 
        list(std::vector<std::string>(choices.begin(), choices.end())));
 }
 
-std::vector<float> ObjectiveParams::class_weights(std::span<const int64_t> counts) {
+std::vector<float> ObjectiveParams::class_weights(std::span<const float> balanced) {
   const Json* value = find("class_weights");
   std::vector<float> weights;
   if (value == nullptr) return weights;
-  if (value->is_string() && value->as_string("class_weights") == "balanced") {
-    const auto all = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
-    for (const int64_t count : counts) {
-      const double share = static_cast<double>(counts.size()) * static_cast<double>(count);
-      weights.push_back(count == 0 ? 1.0f : static_cast<float>(all / share));
-    }
-    return weights;
-  }
-  if (!value->is_array() || value->as_array("").size() != counts.size())
+  if (value->is_string() && value->as_string("class_weights") == "balanced")
+    return {balanced.begin(), balanced.end()};
+  if (!value->is_array() || value->as_array("").size() != balanced.size())
     fail(ErrorKind::kInput, "class_weights: {}, wanted \"balanced\" or a list of {} numbers", value->dump(),
-         counts.size());
+         balanced.size());
   for (const Json& weight : value->as_array("class_weights")) {
     if (!weight.is_number() || !(weight.as_double("") >= 0))
       fail(ErrorKind::kInput, "class_weights: {}, wanted numbers from 0", weight.dump());
@@ -88,6 +82,16 @@ void ObjectiveParams::refuse_others() const {
       fail(ErrorKind::kInput, "no parameter \"{}\" for this task; there are: {}", name,
            known_.empty() ? "none" : list(known_));
   }
+}
+
+std::vector<float> balanced_weights(std::span<const int64_t> counts) {
+  const auto all = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+  std::vector<float> weights;
+  for (const int64_t count : counts) {
+    const double share = static_cast<double>(counts.size()) * static_cast<double>(count);
+    weights.push_back(count == 0 ? 1.0f : static_cast<float>(all / share));
+  }
+  return weights;
 }
 
 }  // namespace penjing::train

@@ -19,9 +19,8 @@ class ObjectiveParams {
   bool flag(const char* name, bool fallback);
   // The first choice is the default.
   std::string word(const char* name, std::initializer_list<const char*> choices);
-  // One number a class; empty when not given. "balanced": n / (classes * count), as in scikit-learn, 1 for a
-  // class that does not occur.
-  std::vector<float> class_weights(std::span<const int64_t> counts);
+  // "class_weights": one number a class, or "balanced" for the given ones; empty when not given.
+  std::vector<float> class_weights(std::span<const float> balanced);
   // kInput for a parameter that was not asked for ("task", the name that the user gave, is always known).
   void refuse_others() const;
 
@@ -30,5 +29,8 @@ class ObjectiveParams {
   const Json& params_;
   std::vector<std::string> known_;
 };
+
+// n / (classes * count), as in scikit-learn; 1 for a class that does not occur.
+std::vector<float> balanced_weights(std::span<const int64_t> counts);
 
 }  // namespace penjing::train

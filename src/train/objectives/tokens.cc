@@ -67,7 +67,7 @@ class Tokens final : public Objective {
     }
     ObjectiveParams params(input.params);
     smoothing_ = params.number("label_smoothing", 0, 0, 0.999);
-    weights_ = params.class_weights(counts_);
+    weights_ = params.class_weights(balanced_weights(counts_));
     params.refuse_others();
   }
 
