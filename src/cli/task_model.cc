@@ -6,7 +6,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "eval/agreement.h"
-#include "text/unicode.h"
+#include "text/words.h"
 
 namespace penjing::cli {
 
@@ -30,39 +30,13 @@ Rows one_row_each(LoadedModel& loaded, const std::vector<Encoding>& encodings, O
   return rows;
 }
 
-std::string join_words(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
-// For each word of the joined text, its first token; -1 when it has none.
-std::vector<int64_t> first_tokens(const std::vector<std::string>& words, const std::string& text,
-                                  const Encoding& encoding) {
-  const auto bytes = byte_offsets(text);
-  std::vector<int64_t> first(words.size(), -1);
-  std::size_t token = 0, begin = 0;
-  for (std::size_t w = 0; w < words.size(); ++w) {
-    const std::size_t end = begin + words[w].size();
-    const auto byte_of = [&](std::size_t t) {
-      return static_cast<std::size_t>(bytes[static_cast<std::size_t>(encoding.offsets[t].first)]);
-    };
-    while (token < encoding.ids.size() && (encoding.special_mask[token] != 0 || byte_of(token) < begin))
-      ++token;
-    if (token < encoding.ids.size() && byte_of(token) < end) first[w] = static_cast<int64_t>(token);
-    begin = end + 1;
-  }
-  return first;
-}
-
 std::vector<Rows> tag_words(LoadedModel& loaded, const std::vector<std::vector<std::string>>& sentences,
                             const std::string& label) {
   std::vector<Encoding> encodings;
   std::vector<std::vector<int64_t>> first;
   for (const auto& words : sentences) {
-    const std::string text = join_words(words);
-    encodings.push_back(loaded.tokenizer->encode(text, encode_options(loaded)));
-    first.push_back(first_tokens(words, text, encodings.back()));
+    encodings.push_back(loaded.tokenizer->encode(join_words(words), encode_options(loaded)));
+    first.push_back(first_tokens(words, encodings.back()));
   }
   std::vector<Rows> result(sentences.size());
   predict_all(*loaded.predictor, encodings, OutputKind::kTokenLogits, label,

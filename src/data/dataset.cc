@@ -131,7 +131,7 @@ SplitFile find_split(const std::filesystem::path& path, const std::string& split
        list.empty() ? "no files" : list);
 }
 
-Dataset read_dataset(const SplitFile& file, const ColumnNames& columns) {
+Dataset read_dataset(const SplitFile& file, const ColumnNames& columns, EmptyLabels empty_labels) {
   if (file.path.string().ends_with(kWordsSuffix)) return read_parallel_lines(file.path);
   const Table table = read_table(file.path, file.key);
   Choice choice = table.columns.empty() ? choose_by_shape(table) : choose_by_name(table);
@@ -153,12 +153,36 @@ Dataset read_dataset(const SplitFile& file, const ColumnNames& columns) {
                   data.pairs ? " and " + title(table, choice.pair) : "", title(table, choice.label));
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     const auto& row = table.rows[i];
-    if (row[choice.label].empty()) fail(ErrorKind::kFormat, "{}: the label is empty", table.where(i));
+    if (row[choice.label].empty() && empty_labels == EmptyLabels::kRefused)
+      fail(ErrorKind::kFormat, "{}: the label is empty", table.where(i));
     data.examples.push_back(
         {row[choice.text], data.pairs ? row[choice.pair] : "", row[choice.label], table.lines[i]});
   }
   if (data.examples.empty()) fail(ErrorKind::kInput, "{}: no row", table.name);
   return data;
+}
+
+std::vector<std::string> labels_of(const Dataset& data, const Example& example) {
+  const std::string& cell = example.label;
+  std::vector<std::string> labels;
+  const auto add = [&](std::string label) {
+    const bool there = std::find(labels.begin(), labels.end(), label) != labels.end();
+    if (!label.empty() && !there) labels.push_back(std::move(label));
+  };
+  if (cell.starts_with("[")) {
+    const std::string where = fmt::format("{}: line {}: labels", data.file.string(), example.line);
+    const Json list = Json::parse(cell, where);
+    for (const Json& item : list.as_array(where)) add(item.is_number() ? item.dump() : item.as_string(where));
+    return labels;
+  }
+  for (std::size_t begin = 0; begin <= cell.size();) {
+    const std::size_t end = std::min(cell.find(',', begin), cell.size());
+    const std::string part = cell.substr(begin, end - begin);
+    const std::size_t first = part.find_first_not_of(" \t"), last = part.find_last_not_of(" \t");
+    if (first != std::string::npos) add(part.substr(first, last - first + 1));
+    begin = end + 1;
+  }
+  return labels;
 }
 
 double score_of(const Dataset& data, const Example& example) {

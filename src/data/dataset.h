@@ -41,7 +41,14 @@ SplitFile find_split(const std::filesystem::path& path, const std::string& split
 // header, from the shapes of CoLA (label second, text fourth), of the STS benchmark (score fifth, texts sixth
 // and seventh) and of two columns (the one with fewer distinct values is the label). SPLIT.seq.in has its
 // labels in SPLIT.label beside it, a line a text. kInput, naming the columns, when the guess fails.
-Dataset read_dataset(const SplitFile& file, const ColumnNames& columns = {});
+// An empty label is a kFormat error unless kAllowed (texts with any number of labels).
+enum class EmptyLabels { kRefused, kAllowed };
+Dataset read_dataset(const SplitFile& file, const ColumnNames& columns = {},
+                     EmptyLabels empty_labels = EmptyLabels::kRefused);
+
+// The labels of a text that may have any number of them: a JSON list of strings or numbers (["a","b"]), else
+// names with commas between. Each once; none for an empty cell. kFormat, naming the line, for a broken list.
+std::vector<std::string> labels_of(const Dataset& data, const Example& example);
 
 // The label as a number; kFormat naming the line.
 double score_of(const Dataset& data, const Example& example);

@@ -23,9 +23,10 @@ std::string lower(std::string text) {
 
 bool is_header(const std::vector<std::string>& cells) {
   static constexpr std::array kNames = {
-      "text",       "sentence", "sentence1",  "sentence2", "label",   "labels",     "score",     "category",
-      "intent",     "class",    "review",     "question",  "premise", "hypothesis", "query",     "index",
-      "similarity", "quality",  "gold_label", "tag",       "target",  "sentiment",  "utterance", "passage"};
+      "text",      "sentence",  "sentence1",  "sentence2", "label",      "labels",  "score",
+      "category",  "intent",    "class",      "review",    "question",   "premise", "hypothesis",
+      "query",     "index",     "similarity", "quality",   "gold_label", "tag",     "target",
+      "sentiment", "utterance", "passage",    "anchor",    "positive"};
   return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) {
     const std::string name = lower(cell);
     return std::any_of(kNames.begin(), kNames.end(), [&](const char* known) { return name == known; });
@@ -92,7 +93,13 @@ class CellReader {
 std::string cell_of(const Json& value, const std::string& where) {
   if (value.is_string()) return value.as_string(where);
   if (value.is_number() || value.is_bool()) return value.dump();
-  fail(ErrorKind::kFormat, "{}: wanted a string or a number, found {}", where, value.type_name());
+  const bool plain_list =
+      value.is_array() &&
+      std::none_of(value.as_array(where).begin(), value.as_array(where).end(),
+                   [](const Json& item) { return item.is_array() || item.is_object() || item.is_null(); });
+  if (plain_list) return value.dump();
+  fail(ErrorKind::kFormat, "{}: wanted a string, a number or a list of them, found {}", where,
+       value.type_name());
 }
 
 // Adds an object's members, or a list's items, as a row; the first object names the columns.

@@ -21,7 +21,8 @@ struct Table {
 };
 
 // Reads a table by what the file is:
-//   .jsonl  an object a line; numbers and booleans become their text, other values are refused
+//   .jsonl  an object a line; numbers and booleans become their text, lists of such their JSON
+//           text, other values are refused
 //   .json   a list of objects or of lists of cells; with `key`, such a list under that key of an object
 //   .csv    RFC 4180: quoted cells, doubled quotes, line breaks within quotes. With a tab in its first line
 //   it is read

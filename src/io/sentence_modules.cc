@@ -173,22 +173,47 @@ void set_side_file(Model& model, const std::string& path, const Json& content) {
   model.side_files.push_back({path, content.dump(2) + "\n"});
 }
 
-// modules.json as it is, or for the pooling that was asked for in its place.
-Json modules_of(Model& model) {
-  for (const SideFile& file : model.side_files) {
-    if (file.path == "modules.json") return Json::parse(file.text(), file.path);
-  }
-  Json modules = Json::array();
+void write_pooling(Model& model, Json& modules) {
   modules.push_back(module_entry(0, "", "Transformer"));
   modules.push_back(module_entry(1, "1_Pooling", "Pooling"));
   Json pooling = Json::object({{"word_embedding_dimension", model.description.hidden_size}});
   for (const PoolingMode mode : model.sentence.modules.front().pooling.modes)
     pooling.set(pooling_key(mode), true);
   set_side_file(model, "1_Pooling/config.json", pooling);
+}
+
+// modules.json as it is, or for the pooling that was asked for in its place.
+Json modules_of(Model& model) {
+  for (const SideFile& file : model.side_files) {
+    if (file.path == "modules.json") return Json::parse(file.text(), file.path);
+  }
+  Json modules = Json::array();
+  write_pooling(model, modules);
   return modules;
 }
 
 }  // namespace
+
+void add_pooling_modules(Model& model, PoolingMode mode, bool normalize, int64_t max_seq_length) {
+  if (!model.sentence.modules.empty()) fail(ErrorKind::kInternal, "the model has a pooling already");
+  SentenceModule pooling;
+  pooling.pooling.modes = {mode};
+  model.sentence.modules.push_back(pooling);
+  Json modules = Json::array();
+  write_pooling(model, modules);
+  if (normalize) {
+    modules.push_back(module_entry(2, "2_Normalize", "Normalize"));
+    SentenceModule module;
+    module.kind = SentenceModule::Kind::kNormalize;
+    model.sentence.modules.push_back(module);
+  }
+  set_side_file(model, "modules.json", modules);
+  if (max_seq_length > 0) {
+    model.sentence.max_seq_length = max_seq_length;
+    set_side_file(model, "sentence_bert_config.json",
+                  Json::object({{"max_seq_length", max_seq_length}, {"do_lower_case", false}}));
+  }
+}
 
 void append_dense_module(Model& model, Tensor weight, Tensor bias) {
   if (model.sentence.modules.empty()) fail(ErrorKind::kInternal, "a dense module needs a pooling before it");
@@ -209,6 +234,18 @@ void append_dense_module(Model& model, Tensor weight, Tensor bias) {
   model.tensors.set(path + ".linear.weight", std::move(weight));
   model.tensors.set(path + ".linear.bias", std::move(bias));
   model.sentence.modules.push_back(std::move(module));
+}
+
+void append_classifier(Model& model, Tensor weight, Tensor bias, const std::vector<std::string>& names) {
+  append_dense_module(model, std::move(weight), std::move(bias));
+  Json id2label = Json::object(), label2id = Json::object();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    id2label.set(std::to_string(i), names[i]);
+    label2id.set(names[i], static_cast<uint64_t>(i));
+  }
+  model.config.set("id2label", id2label);
+  model.config.set("label2id", label2id);
+  model.id2label = names;
 }
 
 }  // namespace penjing

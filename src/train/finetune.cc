@@ -80,6 +80,10 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
   result.loop = train(network, *objective, loop, settings.resume, nullptr, on_step);
 
   store_parameters(network.parameters, model);
+  const std::unique_ptr<Arithmetic> arithmetic = make_arithmetic("fp32");
+  ForwardContext context;
+  context.arithmetic = arithmetic.get();
+  objective->finish(network, context, model);
   Json details = Json::object({{"task", settings.task},
                                {"data", settings.data.data.filename().string()},
                                {"steps", result.loop.steps},

@@ -61,6 +61,12 @@ class Objective {
   virtual TaskResult evaluate(const Network& network, const ForwardContext& context) const = 0;
   virtual bool has_evaluation() const = 0;
 
+  // After training, with the trained parameters in `network` and stored in `model`: adds what is learned
+  // without gradients (few-shot: the classifier on the embeddings).
+  virtual void finish(const Network& network, const ForwardContext& context, Model& model) const {
+    (void)network, (void)context, (void)model;
+  }
+
   // Shown before training: how the data was read, class counts, length percentiles.
   virtual std::string summary() const = 0;
   virtual Json state() const { return Json::object(); }

@@ -27,14 +27,14 @@ TextExamples::TextExamples(const Tokenizer& tokenizer, ThreadPool& pool, std::sp
   }
 }
 
-std::string TextExamples::describe_lengths(int64_t max_length) const {
+std::string describe_lengths(std::span<const Sequence> sequences, int64_t num_truncated, int64_t max_length) {
   std::vector<double> lengths;
-  for (const Sequence& sequence : sequences_) lengths.push_back(static_cast<double>(sequence.ids.size()));
+  for (const Sequence& sequence : sequences) lengths.push_back(static_cast<double>(sequence.ids.size()));
   if (lengths.empty()) return "no texts";
   std::string text = fmt::format("tokens a text: 5 % {:.0f}, half {:.0f}, 95 % {:.0f}, longest {:.0f}",
                                  quantile(lengths, 0.05), quantile(lengths, 0.5), quantile(lengths, 0.95),
                                  quantile(lengths, 1));
-  if (truncated_ > 0) text += fmt::format("; {} cut at {}", truncated_, max_length);
+  if (num_truncated > 0) text += fmt::format("; {} cut at {}", num_truncated, max_length);
   return text;
 }
 

@@ -9,6 +9,9 @@
 
 namespace penjing::train {
 
+// "tokens a text: 5 % 8, half 21, 95 % 49, longest 66; 3 cut at 128"
+std::string describe_lengths(std::span<const Sequence> sequences, int64_t num_truncated, int64_t max_length);
+
 // Texts, pairs or several texts an example, tokenized once and kept.
 class TextExamples {
  public:
@@ -19,8 +22,9 @@ class TextExamples {
   const Sequence& operator[](int64_t i) const { return sequences_[i]; }
   std::span<const Sequence> one(int64_t i) const { return {&sequences_[i], 1}; }
   int64_t num_truncated() const { return truncated_; }
-  // "tokens a text: 5 % 8, half 21, 95 % 49, longest 66; 3 cut at 128"
-  std::string describe_lengths(int64_t max_length) const;
+  std::string describe_lengths(int64_t max_length) const {
+    return train::describe_lengths(sequences_, truncated_, max_length);
+  }
 
  private:
   std::vector<Sequence> sequences_;

@@ -103,16 +103,8 @@ Tensor float_tensor(Shape shape, const std::vector<double>& values) {
 Model with_classifier(const Model& encoder, const LinearClassifier& classifier,
                       const std::vector<std::string>& names) {
   Model model = encoder;
-  append_dense_module(model, float_tensor({classifier.num_classes, classifier.width}, classifier.weight),
-                      float_tensor({classifier.num_classes}, classifier.bias));
-  Json id2label = Json::object(), label2id = Json::object();
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    id2label.set(std::to_string(i), names[i]);
-    label2id.set(names[i], static_cast<uint64_t>(i));
-  }
-  model.config.set("id2label", id2label);
-  model.config.set("label2id", label2id);
-  model.id2label = names;
+  append_classifier(model, float_tensor({classifier.num_classes, classifier.width}, classifier.weight),
+                    float_tensor({classifier.num_classes}, classifier.bias), names);
   return model;
 }
 
