@@ -7,7 +7,7 @@
 #   scripts/aarch64.sh --native build/release/penjing                   for example
 #
 # Installs, from this system's package sources: g++-aarch64-linux-gnu, qemu-user, cmake, ninja-build, python3. The ARM
-# form of the libraries (fmt, spdlog, OpenSSL, GoogleTest, CLI11, nlohmann-json; 9 MB) is unpacked in FOLDER/root, by
+# form of the libraries (fmt, spdlog, OpenSSL, SQLite, GoogleTest, CLI11, nlohmann-json; 9 MB) is unpacked in FOLDER/root, by
 # apt with package lists of its own: this system's architectures and packages stay as they are.
 # Sources that have no arm64 (Ubuntu keeps it on a server of its own): name a sources.list with PENJING_ARM_SOURCES.
 #
@@ -90,7 +90,7 @@ say "Penjing for 64-bit ARM, in $out: cross-compiles, then runs the tests under 
   minutes on two cores, most of it compiling."
 install_packages g++-aarch64-linux-gnu qemu-user cmake ninja-build python3
 mkdir -p "$out"
-unpack_libraries libfmt-dev libspdlog-dev libssl-dev libgtest-dev libcli11-dev nlohmann-json3-dev
+unpack_libraries libfmt-dev libspdlog-dev libssl-dev libsqlite3-dev libgtest-dev libcli11-dev nlohmann-json3-dev
 
 options=(-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake -DPENJING_AARCH64_LIBRARIES="$root")
 command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)

@@ -17,6 +17,7 @@ LISTED = re.compile(r"^[ \t]*PENJING_([A-Z_]+)[ \t]*\( *([A-Za-z0-9_]+) *(?:, *(
 TORCH = ("train/", "distill/", "search/")
 # Library headers and the only places that may include them.
 CONFINED = {"nlohmann/": ("base/json.cc",), "CLI/": ("cli/",), "openssl/": ("base/",), "spdlog/": ("base/",),
+            "sqlite3": ("recipe/database.cc",),
             "torch/": TORCH, "ATen/": TORCH, "c10/": TORCH}
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
 MAX_LINES = 600

@@ -144,6 +144,26 @@ void OutputFolder::commit() {
   sync_path(parent_of(target_), true);
 }
 
+AppendFile::AppendFile(std::filesystem::path path, Open open) : path_(std::move(path)) {
+  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (open == Open::kCreate ? O_EXCL : 0);
+  fd_ = ::open(path_.c_str(), flags, 0666);
+  if (fd_ < 0 && errno == EEXIST) fail(ErrorKind::kInput, "{}: exists already", path_.string());
+  if (fd_ < 0) fail_errno(path_, "create", errno);
+}
+
+AppendFile::~AppendFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void AppendFile::append(std::string_view record) {
+  while (!record.empty()) {
+    const ssize_t wrote = ::write(fd_, record.data(), record.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) fail_errno(path_, "append", errno);
+    record.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+}
+
 void write_text_file(const std::filesystem::path& path, std::string_view text) {
   OutputFile file(path);
   file.write(text);

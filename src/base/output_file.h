@@ -52,6 +52,25 @@ class OutputFolder {
   bool committed_ = false;
 };
 
+// A log: a file that only grows. Each append() is one write(2), so that readers see whole records at once and
+// a killed process leaves at most one torn record, the last. Throws kIo / kResource (no space).
+class AppendFile {
+ public:
+  // kCreate: a new file, one that exists is refused (kInput). kExtend: an existing file's end, or a new file.
+  enum class Open { kCreate, kExtend };
+  AppendFile(std::filesystem::path path, Open open);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  void append(std::string_view record);
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
 // Writes `text` to `path` through OutputFile.
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 

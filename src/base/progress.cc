@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,21 @@ std::string format_seconds(double seconds) {
     return fmt::format("{:.0f} min {:02.0f} s", std::floor(seconds / 60), std::fmod(seconds, 60));
   return fmt::format("{:.0f} h {:02.0f} min", std::floor(seconds / 3600), std::fmod(seconds / 60, 60));
 }
+
+// As much of a line as the terminal has columns for: a line that wraps cannot be redrawn in place.
+std::string fit_terminal(std::string line) {
+  winsize window{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col < 2) return line;
+  std::size_t end = 0, columns = 0;
+  while (end < line.size()) {
+    std::size_t next = end + 1;
+    while (next < line.size() && (static_cast<unsigned char>(line[next]) & 0xc0) == 0x80) ++next;
+    if (++columns >= window.ws_col) break;
+    end = next;
+  }
+  line.resize(end);
+  return line;
+}
 }  // namespace
 
 void set_progress_style(ProgressStyle new_style) {
@@ -36,7 +52,7 @@ ProgressStyle detect_progress_style(bool quiet) {
 
 struct Progress::State {
   std::string label, unit;
-  int64_t total = 0;
+  int64_t total = 0, first = 0;
   ProgressStyle shown = ProgressStyle::kNone;
   Clock::time_point start = Clock::now();
   std::atomic<int64_t> done{0};
@@ -44,16 +60,24 @@ struct Progress::State {
   Clock::time_point last = start;  // last time a line was drawn
   int64_t last_step = 0;
   bool drawn = false;
+  std::string note;
+
+  std::string suffix() const { return note.empty() ? "" : "  " + note; }
+  void draw_bar(std::string line, bool final) const {
+    fmt::print(stderr, "\r{}\x1b[K{}", fit_terminal(std::move(line)), final ? "\n" : "");
+  }
 
   void draw_count(bool final) {
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const int64_t count = done.load();
-    const bool bar = shown == ProgressStyle::kBar;
-    fmt::print(stderr, "{}{}: {}{}{}  {:.4g}/s  {}{}", bar ? "\r" : "", label, count, unit.empty() ? "" : " ",
-               unit, static_cast<double>(count) / seconds, format_seconds(seconds),
-               !bar    ? "\n"
-               : final ? "\x1b[K\n"
-                       : "\x1b[K");
+    const std::string line =
+        fmt::format("{}: {}{}{}  {:.4g}/s  {}{}", label, count, unit.empty() ? "" : " ", unit,
+                    static_cast<double>(count - first) / seconds, format_seconds(seconds), suffix());
+    if (shown == ProgressStyle::kBar) {
+      draw_bar(line, final);
+    } else {
+      fmt::print(stderr, "{}\n", line);
+    }
     std::fflush(stderr);
     drawn = true;
   }
@@ -63,18 +87,18 @@ struct Progress::State {
     const int64_t count = std::min(done.load(), total);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const double share = total > 0 ? static_cast<double>(count) / static_cast<double>(total) : 1.0;
-    const double rate = seconds > 0 ? static_cast<double>(count) / seconds : 0;
+    const double rate = seconds > 0 ? static_cast<double>(count - first) / seconds : 0;
     const double left = rate > 0 ? static_cast<double>(total - count) / rate : 0;
     const std::string tail =
-        fmt::format("{}/{}{}{}  {:.4g}/s  {}", count, total, unit.empty() ? "" : " ", unit, rate,
-                    final ? format_seconds(seconds) : format_seconds(left) + " left");
+        fmt::format("{}/{}{}{}  {:.4g}/s  {}{}", count, total, unit.empty() ? "" : " ", unit, rate,
+                    final ? format_seconds(seconds) : format_seconds(left) + " left", suffix());
     if (shown == ProgressStyle::kBar) {
       constexpr int kWidth = 24;
       const int filled = static_cast<int>(share * kWidth);
-      fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}\x1b[K{}", label,
-                 std::string(static_cast<std::size_t>(filled), '#'),
-                 std::string(static_cast<std::size_t>(kWidth - filled), '.'), share * 100, tail,
-                 final ? "\n" : "");
+      draw_bar(
+          fmt::format("{} [{}{}] {:3.0f} %  {}", label, std::string(static_cast<std::size_t>(filled), '#'),
+                      std::string(static_cast<std::size_t>(kWidth - filled), '.'), share * 100, tail),
+          final);
     } else {
       fmt::print(stderr, "{}: {:.0f} %  {}\n", label, share * 100, tail);
     }
@@ -83,11 +107,13 @@ struct Progress::State {
   }
 };
 
-Progress::Progress(std::string label, int64_t total, std::string unit) : state_(new State) {
+Progress::Progress(std::string label, int64_t total, std::string unit, int64_t first) : state_(new State) {
   state_->label = std::move(label);
   state_->unit = std::move(unit);
   state_->total = std::max(total, kUnknown);
   state_->shown = style;
+  state_->first = first;
+  state_->done = first;
 }
 
 Progress::~Progress() {
@@ -98,6 +124,11 @@ Progress::~Progress() {
     }
   }
   delete state_;
+}
+
+void Progress::set_note(std::string note) {
+  const std::lock_guard lock(state_->mutex);
+  state_->note = std::move(note);
 }
 
 void Progress::advance(int64_t units) {

@@ -14,15 +14,18 @@ void set_progress_style(ProgressStyle style);
 ProgressStyle detect_progress_style(bool quiet);  // by isatty(stderr)
 
 // Reports work of `total` units (kUnknown: not known beforehand) on stderr in the style set. Thread-safe
-// advance(). A task shorter than half a second shows nothing.
+// advance(). A task shorter than half a second shows nothing. `first` units were done before (a run that goes
+// on): they count as done, not for the rate and the time left.
 class Progress {
  public:
   static constexpr int64_t kUnknown = -1;
-  Progress(std::string label, int64_t total, std::string unit = "");
+  Progress(std::string label, int64_t total, std::string unit = "", int64_t first = 0);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void advance(int64_t units = 1);
+  // What stands at the end of each line from now on: "loss 0.412". Thread-safe; shown at the next advance().
+  void set_note(std::string note);
 
  private:
   struct State;

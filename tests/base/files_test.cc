@@ -140,6 +140,28 @@ TEST(OutputFolder, AppearsWholeOrNotAtAll) {
   EXPECT_EQ(read_bytes(folder / "late/a"), "theirs");
 }
 
+TEST(AppendFile, GrowsAndRefusesToBeginTwice) {
+  const TestFolder folder("append");
+  {
+    AppendFile file(folder / "log", AppendFile::Open::kCreate);
+    file.append("one\n");
+    EXPECT_EQ(read_bytes(folder / "log"), "one\n");  // before it is closed
+    file.append("two\n");
+  }
+  EXPECT_THROW(AppendFile(folder / "log", AppendFile::Open::kCreate), Error);
+  AppendFile(folder / "log", AppendFile::Open::kExtend).append("three\n");
+  EXPECT_EQ(read_bytes(folder / "log"), "one\ntwo\nthree\n");
+  AppendFile(folder / "new", AppendFile::Open::kExtend).append("x");
+  EXPECT_EQ(read_bytes(folder / "new"), "x");
+  AppendFile full("/dev/full", AppendFile::Open::kExtend);
+  try {
+    full.append("x");
+    FAIL() << "a full disk was not noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kResource);
+  }
+}
+
 TEST(Hash, Sha256) {
   const auto hex = [](const std::string& text) { return sha256_hex(std::as_bytes(std::span(text))); };
   EXPECT_EQ(hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

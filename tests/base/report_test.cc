@@ -1,5 +1,6 @@
 // What people read: base/text_table, base/progress; and base/aligned.
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -68,6 +69,55 @@ TEST(Progress, SilentWhenQuietOrShort) {
   set_progress_style(ProgressStyle::kNone);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   EXPECT_EQ(detect_progress_style(true), ProgressStyle::kNone);
+}
+
+TEST(Progress, NotesAndWorkDoneBefore) {
+  ::testing::internal::CaptureStderr();
+  set_progress_style(ProgressStyle::kLines);
+  {
+    Progress progress("train", 1000, "steps", 500);
+    std::this_thread::sleep_for(std::chrono::milliseconds(520));
+    progress.set_note("loss 0.412");
+    progress.advance();
+    progress.set_note("loss 0.25");
+  }
+  set_progress_style(ProgressStyle::kNone);
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  // One step of 500 took half a second: some 250 s are left, not the half second of 501 steps.
+  const auto at = text.find("train: 50 %  501/1000 steps  ");
+  ASSERT_NE(at, std::string::npos) << text;
+  double rate = 0;
+  ASSERT_EQ(std::sscanf(text.c_str() + at, "train: 50 %%  501/1000 steps  %lf/s", &rate), 1);
+  EXPECT_GT(rate, 0.1);
+  EXPECT_LT(rate, 2.0);
+  EXPECT_NE(text.find(" left  loss 0.412\n"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with(" s  loss 0.25\n")) << text;
+}
+
+TEST(Progress, ABarFitsTheTerminal) {
+  int main_end = -1, terminal = -1;
+  winsize window{};
+  window.ws_col = 40;
+  ASSERT_EQ(::openpty(&main_end, &terminal, nullptr, nullptr, &window), 0);
+  const int kept = ::dup(STDERR_FILENO);
+  ::dup2(terminal, STDERR_FILENO);
+  set_progress_style(ProgressStyle::kBar);
+  {
+    Progress progress("train", 100, "steps");
+    std::this_thread::sleep_for(std::chrono::milliseconds(520));
+    progress.set_note(std::string(100, 'x'));
+    progress.advance(50);
+  }
+  set_progress_style(ProgressStyle::kNone);
+  ::dup2(kept, STDERR_FILENO);
+  char buffer[4096];
+  const ssize_t size = ::read(main_end, buffer, sizeof buffer);
+  for (const int fd : {main_end, terminal, kept}) ::close(fd);
+  const std::string text(buffer, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  const auto begin = text.find("\rtrain"), end = text.find("\x1b[K");
+  ASSERT_NE(begin, std::string::npos);
+  ASSERT_NE(end, std::string::npos);
+  EXPECT_EQ(end - begin - 1, 39u) << text;
 }
 
 TEST(Aligned, AlignedAndZero) {
