@@ -38,6 +38,12 @@ function(penjing_program)
   add_library(penjing_cli STATIC ${sources})
   target_link_libraries(penjing_cli PRIVATE penjing_options PUBLIC ${modules} CLI11::CLI11)
   target_compile_definitions(penjing_cli PRIVATE PENJING_VERSION="${PROJECT_VERSION}")
+  # What the ledger of runs says of the sources; looked up in each build.
+  set(commit ${PROJECT_BINARY_DIR}/generated/git_commit.inc)
+  add_custom_target(penjing_git_commit BYPRODUCTS ${commit} COMMENT ""
+    COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DOUT=${commit} -P ${PROJECT_SOURCE_DIR}/cmake/git_commit.cmake)
+  add_dependencies(penjing_cli penjing_git_commit)
+  target_include_directories(penjing_cli PRIVATE ${PROJECT_BINARY_DIR}/generated)
   add_executable(penjing ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
   target_link_libraries(penjing PRIVATE penjing_cli penjing_options)
   set_target_properties(penjing PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})

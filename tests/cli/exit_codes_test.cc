@@ -40,8 +40,8 @@ class ExitCodes : public ::testing::Test {
   }
 };
 
-const char* const kVerbs[] = {"import", "inspect",   "tokenize", "embed", "classify", "ner",       "qa",
-                              "rerank", "fill-mask", "verify",   "bench", "quantize", "dequantize"};
+const char* const kVerbs[] = {"import", "inspect",   "tokenize", "embed", "classify", "ner",        "qa",
+                              "rerank", "fill-mask", "verify",   "bench", "quantize", "dequantize", "runs"};
 
 TEST_F(ExitCodes, SaysItsVersion) {
   const ProgramResult result = run_program({{"--version"}});

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "base/energy_meter.h"
+#include "recipe/run_ledger.h"
+
+namespace penjing::cli {
+
+// A run of this process in the ledger (recipe/run_ledger.h), from its begin to its end, with its seconds and,
+// where readable, joules. Unless done() was called, it ends with the object: as interrupted after Ctrl-C or
+// SIGTERM, else as failed; killed, it is listed as interrupted.
+class RecordedRun {
+ public:
+  // Begins a run. Fills in Penjing's version and commit, the CPU, its instruction set; the caller the rest.
+  explicit RecordedRun(RunInfo info);
+  // Goes on with the run `id`.
+  static RecordedRun resumed(int64_t id) { return RecordedRun(id); }
+  ~RecordedRun();
+  RecordedRun(const RecordedRun&) = delete;
+  RecordedRun& operator=(const RecordedRun&) = delete;
+
+  int64_t id() const { return id_; }  // for a checkpoint, so that its resumption is the same run
+  void add_score(const RunScore& score) { ledger_.add_score(id_, score); }
+  // Reads the energy counters, which wrap: to be called more often than each half hour.
+  void sample_energy() { (void)energy_.joules(); }
+  void fail_because(std::string message) { message_ = std::move(message); }
+  void done() { end(RunStatus::kDone); }
+
+ private:
+  explicit RecordedRun(int64_t id);
+  void end(RunStatus status);
+  RunLedger ledger_{ledger_path()};
+  EnergyMeter energy_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  int64_t id_ = 0;
+  bool ended_ = false;
+  std::string message_;
+};
+
+const char* git_commit();  // of the sources; "+" after it: with changes; empty: not known
+
+}  // namespace penjing::cli
