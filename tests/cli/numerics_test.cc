@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cli/tensor_numerics.h"
+#include "numerics/step_record.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/program_run.h"
 #include "tests/cli/tiny_folder.h"
@@ -49,6 +50,43 @@ TEST(NumericsCommand, WhatIsNoNumberIsRefused) {
   }
   EXPECT_EQ(run_program({{"numerics"}}).status, 2);
   EXPECT_EQ(run_program({{"numerics", "1", "--table"}}).status, 2);
+}
+
+TEST(NumericsCommand, DiagnosesARecordedStep) {
+  const TestFolder folder("diagnose");
+  StepRecord record;
+  record.step = 7;
+  record.precision = "fp32";
+  RecordedTensor gradient;
+  gradient.name = "encoder.layer.0.output.dense.weight";
+  gradient.layer = "0";
+  gradient.role = NumberRole::kWeightGradient;
+  const std::vector<float> values = {0x1p-10f, 0x1p-28f};
+  gradient.histogram.add(values);
+  gradient.lost[0] = range_loss(*find_float_format("fp16"), values, 1);
+  record.tensors.push_back(gradient);
+  write_step_record(folder.path(), record);
+  const std::string run = folder.path().string();
+  const Json json = json_of({"numerics", "--diagnose", run, "--json"});
+  EXPECT_EQ(json.find("step")->as_int(""), 7);
+  const Json& all = *json.find("all");
+  EXPECT_EQ(all.find("gradient_underflow")->find("share")->as_double(""), 0.5);
+  EXPECT_EQ(all.find("least_loss_scale")->as_double(""), 16);
+  EXPECT_EQ(all.find("largest_loss_scale")->as_double(""), 0x1p25);
+  const ProgramResult text = run_program({{"numerics", "--diagnose", run, "--step", "7"}});
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_NE(text.out.find("A loss scale of at least 2^4 keeps 99 %"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("50.00"), std::string::npos) << text.out;
+  EXPECT_EQ(json_of({"numerics", "--diagnose", run, "--format", "bf16", "--json"})
+                .find("all")
+                ->find("gradient_underflow")
+                ->find("lost")
+                ->as_int(""),
+            0);
+  EXPECT_EQ(run_program({{"numerics", "--diagnose", run, "--step", "8"}}).status, 2);
+  EXPECT_EQ(run_program({{"numerics", "--diagnose", run, "--format", "int8"}}).status, 2);
+  EXPECT_EQ(run_program({{"numerics", "--diagnose", run, "--table"}}).status, 2);
+  EXPECT_EQ(run_program({{"numerics", "--diagnose", (folder / "none").string()}}).status, 2);
 }
 
 // The table of the methods page (A2), to its digits.
