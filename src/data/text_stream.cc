@@ -252,12 +252,12 @@ std::vector<std::filesystem::path> find_text_files(std::span<const std::filesyst
 }
 
 struct TextStream::State {
-  State(std::shared_ptr<const Tokenizer> text_tokenizer, TextStreamOptions stream_options)
-      : tokenizer(std::move(text_tokenizer)), options(std::move(stream_options)) {
+  State(const Tokenizer& text_tokenizer, TextStreamOptions stream_options)
+      : tokenizer(text_tokenizer), options(std::move(stream_options)) {
     if (options.files.empty()) fail(ErrorKind::kInput, "no text files are given");
     if (options.shuffle_size < 1)
       fail(ErrorKind::kInput, "shuffle size {}: wanted at least 1", options.shuffle_size);
-    reader.emplace(*tokenizer, options, true, Part::kTraining);
+    reader.emplace(tokenizer, options, true, Part::kTraining);
   }
   ~State() { stop(); }
 
@@ -314,12 +314,12 @@ struct TextStream::State {
                          {"document_end", name_of(options.document_end)},
                          {"hold_back", options.hold_back},
                          {"seed", std::to_string(options.seed)},
-                         {"vocab_size", tokenizer->vocab_size()},
+                         {"vocab_size", tokenizer.vocab_size()},
                          {"num_files", static_cast<int64_t>(options.files.size())},
                          {"files", fingerprint(options.files)}});
   }
 
-  const std::shared_ptr<const Tokenizer> tokenizer;
+  const Tokenizer& tokenizer;
   const TextStreamOptions options;
   std::optional<Reader> reader;  // the thread's while it runs
   std::thread worker;
@@ -336,8 +336,8 @@ struct TextStream::State {
   double waited = 0;
 };
 
-TextStream::TextStream(std::shared_ptr<const Tokenizer> tokenizer, TextStreamOptions options)
-    : state_(std::make_unique<State>(std::move(tokenizer), std::move(options))) {}
+TextStream::TextStream(const Tokenizer& tokenizer, TextStreamOptions options)
+    : state_(std::make_unique<State>(tokenizer, std::move(options))) {}
 TextStream::~TextStream() = default;
 
 TextStream::Sample TextStream::next() {

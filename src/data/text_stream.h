@@ -49,7 +49,7 @@ struct TextStreamOptions {
 // line.
 class TextStream {
  public:
-  TextStream(std::shared_ptr<const Tokenizer> tokenizer, TextStreamOptions options);
+  TextStream(const Tokenizer& tokenizer, TextStreamOptions options);  // the tokenizer must outlive it
   ~TextStream();
   TextStream(const TextStream&) = delete;
   TextStream& operator=(const TextStream&) = delete;

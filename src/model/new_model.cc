@@ -103,7 +103,7 @@ Tensor draw_truncated_normal(Shape shape, double deviation, uint64_t seed, std::
   return Tensor::from_floats(std::move(shape), values);
 }
 
-Model new_bert(const BertSizes& sizes, uint64_t seed) {
+Json bert_config(const BertSizes& sizes) {
   require("the number of layers", sizes.layers, kMaxLayers);
   require("the hidden size", sizes.hidden, kMaxWidth);
   require("the number of positions", sizes.max_positions, kMaxPositions);
@@ -115,24 +115,28 @@ Model new_bert(const BertSizes& sizes, uint64_t seed) {
   if (sizes.hidden % heads != 0)
     fail(ErrorKind::kInput, "hidden size {} is not a multiple of the {} heads", sizes.hidden, heads);
 
+  return Json::object({{"architectures", Json(Json::Array{Json("BertForMaskedLM")})},
+                       {"model_type", "bert"},
+                       {"vocab_size", sizes.vocab_size},
+                       {"hidden_size", sizes.hidden},
+                       {"num_hidden_layers", sizes.layers},
+                       {"num_attention_heads", heads},
+                       {"intermediate_size", intermediate},
+                       {"hidden_act", "gelu"},
+                       {"hidden_dropout_prob", 0.1},
+                       {"attention_probs_dropout_prob", 0.1},
+                       {"max_position_embeddings", sizes.max_positions},
+                       {"type_vocab_size", 2},
+                       {"initializer_range", kDeviation},
+                       {"layer_norm_eps", 1e-12},
+                       {"pad_token_id", 0},
+                       {"torch_dtype", "float32"}});
+}
+
+Model new_bert(const BertSizes& sizes, uint64_t seed) {
   Model model;
-  model.config = Json::object({{"architectures", Json(Json::Array{Json("BertForMaskedLM")})},
-                               {"model_type", "bert"},
-                               {"vocab_size", sizes.vocab_size},
-                               {"hidden_size", sizes.hidden},
-                               {"num_hidden_layers", sizes.layers},
-                               {"num_attention_heads", heads},
-                               {"intermediate_size", intermediate},
-                               {"hidden_act", "gelu"},
-                               {"hidden_dropout_prob", 0.1},
-                               {"attention_probs_dropout_prob", 0.1},
-                               {"max_position_embeddings", sizes.max_positions},
-                               {"type_vocab_size", 2},
-                               {"initializer_range", kDeviation},
-                               {"layer_norm_eps", 1e-12},
-                               {"pad_token_id", 0},
-                               {"torch_dtype", "float32"}});
-  Description d = describe(model.config, model.tensors);
+  model.config = bert_config(sizes);
+  const Description d = describe(model.config, model.tensors);
   Fresh fresh(model, kDeviation, seed);
   fresh.table(d.embedding.word, d.embedding.vocab_size, d.embedding.width);
   fresh.table(d.embedding.position.name, d.embedding.position.count, d.embedding.width);
@@ -185,7 +189,7 @@ void give_masked_lm_head(Model& model, uint64_t seed) {
   for (const SentenceModule& module : model.sentence.modules) {
     if (module.kind == SentenceModule::Kind::kDense) stale.push_back(module.dense.name + ".");
   }
-  stale.push_back("cls.seq_relationship.");  // next-sentence prediction
+  stale.push_back("cls.seq_relationship.");
   std::vector<std::string> gone;
   for (const TensorMap::Entry& entry : model.tensors) {
     if (std::any_of(stale.begin(), stale.end(),

@@ -17,6 +17,9 @@ struct BertSizes {
   int64_t max_positions = 512, vocab_size = 30522;
 };
 
+// Its config.json: that of BertForMaskedLM. kInput for sizes out of range.
+Json bert_config(const BertSizes& sizes);
+
 // A fresh BERT with its pooler and masked-LM head (tied to the word embeddings), initialised as BERT (Devlin
 // et al. 2018): weights and tables from the normal distribution of deviation 0.02 cut off at two deviations,
 // biases 0, norms 1 and 0. A tensor's values are a function of (seed, its name) alone. kInput for sizes out

@@ -72,6 +72,10 @@ MaskedSequence Masking::mask(std::span<const int32_t> ids, int64_t sample) const
     if (chosen.size() + (word.end - word.begin) > wanted) continue;
     for (std::size_t i = word.begin; i < word.end; ++i) chosen.push_back(i);
   }
+  // A text of nothing but words that are longer than n.
+  if (chosen.empty()) {
+    for (std::size_t i = words.front().begin; i < words.front().end; ++i) chosen.push_back(i);
+  }
   std::sort(chosen.begin(), chosen.end());
   for (const std::size_t i : chosen) {
     out.positions.push_back(static_cast<int32_t>(i));

@@ -13,7 +13,8 @@ namespace penjing::train {
 // of predictions
 //   n = min(max_predictions, max(1, round(share * text tokens)))
 // and each token of a chosen word becomes [MASK] (80 %), any token of the vocabulary (10 %) or stays (10 %).
-// All of them are predicted. Special tokens are never chosen.
+// All of them are predicted. Special tokens are never chosen. Here (not there) one word is chosen where none
+// fits, so that every text counts.
 struct MaskingOptions {
   double share = 0.15, mask_share = 0.8, random_share = 0.1;
   int64_t max_predictions = 0;  // a sequence; 0: no limit but the share's. BERT: 20 of 128 tokens, 80 of 512

@@ -122,7 +122,7 @@ TEST_F(Stream, AnEpochGivesEverySequenceOnceInAnOrderOfItsOwn) {
   EXPECT_EQ(options.files.size(), 5u);
   const Texts all = texts_of(*tokenizer_, read_sequences(*tokenizer_, options, 1 << 20));
   ASSERT_GT(all.size(), 500u);
-  TextStream stream(tokenizer_, options);
+  TextStream stream(*tokenizer_, options);
   Texts epochs[2];
   for (int e = 0; e < 2; ++e) {
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -147,7 +147,7 @@ TEST_F(Stream, GoesOnFromAnyPosition) {
   std::vector<TextStream::Sample> samples;
   std::vector<Json> positions;
   {
-    TextStream stream(tokenizer_, options);
+    TextStream stream(*tokenizer_, options);
     for (int beyond = 0; beyond < 300;) {
       positions.push_back(Json::parse(stream.position().dump(), "position"));
       samples.push_back(stream.next());
@@ -155,7 +155,7 @@ TEST_F(Stream, GoesOnFromAnyPosition) {
     }
   }
   for (std::size_t from = 0; from < samples.size() - 120; from += 37) {
-    TextStream stream(tokenizer_, options);
+    TextStream stream(*tokenizer_, options);
     if (from % 2 == 0) (void)stream.next();  // a stream in use can be moved too
     stream.seek(positions[from]);
     EXPECT_EQ(stream.position().dump(), positions[from].dump());
@@ -170,11 +170,11 @@ TEST_F(Stream, GoesOnFromAnyPosition) {
 
 TEST_F(Stream, RefusesAPositionOfOtherTexts) {
   TextStreamOptions options = corpus(50);
-  TextStream stream(tokenizer_, options);
+  TextStream stream(*tokenizer_, options);
   for (int i = 0; i < 60; ++i) (void)stream.next();
   const Json position = stream.position();
   const auto refused = [&](const TextStreamOptions& other, const std::string& what) {
-    const std::string error = error_of([&] { TextStream(tokenizer_, other).seek(position); });
+    const std::string error = error_of([&] { TextStream(*tokenizer_, other).seek(position); });
     EXPECT_NE(error.find(what), std::string::npos) << error;
   };
   TextStreamOptions other = options;
@@ -200,7 +200,7 @@ TEST_F(Stream, HeldBackDocumentsAreInNoEpoch) {
   ASSERT_GT(held.size(), 20u);
   std::multiset<std::string> seen;
   {
-    TextStream stream(tokenizer_, options);
+    TextStream stream(*tokenizer_, options);
     for (auto sample = stream.next(); sample.epoch == 0; sample = stream.next())
       seen.insert(text_of(*tokenizer_, sample.ids));
   }
@@ -232,7 +232,7 @@ TEST_F(Stream, HostileFiles) {
     write_bytes(folder_ / name, text);
     options.files = {folder_ / name};
     return error_of([&] {
-      TextStream stream(tokenizer_, options);
+      TextStream stream(*tokenizer_, options);
       (void)stream.next();
     });
   };
@@ -247,7 +247,7 @@ TEST_F(Stream, HostileFiles) {
   // Malformed UTF-8 is dropped, an empty file beside others passed over.
   write_bytes(folder_ / "a.txt", "w1 \xff\xfe w2\n");
   options.files = {folder_ / "a.txt", folder_ / "empty.txt"};
-  TextStream stream(tokenizer_, options);
+  TextStream stream(*tokenizer_, options);
   EXPECT_EQ(text_of(*tokenizer_, stream.next().ids), "[CLS] w1 w2 [SEP]");
   EXPECT_EQ(stream.next().epoch, 1);
 
@@ -272,14 +272,14 @@ TEST(TextStreamOnWikipedia, GoesOnWithinACompressedFile) {
   std::vector<TextStream::Sample> samples;
   Json position;
   {
-    TextStream stream(tokenizer, options);
+    TextStream stream(*tokenizer, options);
     for (int i = 0; i < 7000; ++i) {
       if (i == 6543) position = stream.position();
       samples.push_back(stream.next());
       EXPECT_LE(samples.back().ids.size(), 128u);
     }
   }
-  TextStream stream(tokenizer, options);
+  TextStream stream(*tokenizer, options);
   stream.seek(position);
   for (std::size_t i = 6543; i < 7000; ++i) ASSERT_EQ(stream.next().ids, samples[i].ids);
 }

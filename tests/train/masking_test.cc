@@ -131,6 +131,8 @@ TEST_F(Masks, LimitsAndRefusals) {
   const Masking masking(*tokenizer_, options);
   EXPECT_EQ(masking.mask(std::vector<int32_t>{2, 5, 3}, 0).positions, std::vector<int32_t>{1});
   EXPECT_TRUE(masking.mask(std::vector<int32_t>{2, 3}, 0).positions.empty());
+  // "w0 ##w3 ##w7": longer than the one prediction that its length allows.
+  EXPECT_EQ(masking.mask(std::vector<int32_t>{2, 5, 8, 12, 3}, 0).positions, (std::vector<int32_t>{1, 2, 3}));
   options.share = 0;
   EXPECT_NE(error_of([&] { Masking(*tokenizer_, options); }).find("wanted 0 < share < 1"), std::string::npos);
   options = {};
