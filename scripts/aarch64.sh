@@ -90,7 +90,8 @@ say "Penjing for 64-bit ARM, in $out: cross-compiles, then runs the tests under 
   minutes on two cores, most of it compiling."
 install_packages g++-aarch64-linux-gnu qemu-user cmake ninja-build python3
 mkdir -p "$out"
-unpack_libraries libfmt-dev libspdlog-dev libssl-dev libsqlite3-dev libgtest-dev libcli11-dev nlohmann-json3-dev
+unpack_libraries libfmt-dev libspdlog-dev libssl-dev libsqlite3-dev liblzma-dev zlib1g-dev libgtest-dev libcli11-dev \
+  nlohmann-json3-dev
 
 options=(-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake -DPENJING_AARCH64_LIBRARIES="$root")
 command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)

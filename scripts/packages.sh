@@ -12,7 +12,10 @@ penjing_cache() { printf '%s' "${PENJING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/
 is_installed() { [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }
 
 # What builds Penjing (docs/dependencies.md says why each).
-BUILD_PACKAGES=(g++ cmake ninja-build libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsqlite3-dev)
+BUILD_PACKAGES=(g++ cmake ninja-build libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsqlite3-dev
+  liblzma-dev zlib1g-dev)
+# What builds the trainer: LibTorch, on the BLAS that shares its threads.
+TRAIN_PACKAGES=(libtorch-dev libopenblas0-openmp libgloo-dev)
 # What its tests want beside that: GoogleTest, Google Benchmark, and the tools of the format tests.
 TEST_PACKAGES=(libgtest-dev libbenchmark-dev python3 git)
 

@@ -1,8 +1,7 @@
 #include "data/text_lines.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <cstdio>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -20,28 +19,27 @@ std::string text_of_json(const std::string& line, const std::string& where) {
   fail(ErrorKind::kFormat, "{}: wanted a string or an object with \"text\"", where);
 }
 
-int keep_open(std::FILE*) {
-  return 0;
-}
-
 }  // namespace
 
 TextLines::TextLines(const std::filesystem::path& path, Content content, std::size_t max_line_bytes)
-    : file_(stdin, keep_open),
+    : source_(open_bytes(path)),
       name_(path == "-" ? "standard input" : path.string()),
-      max_line_bytes_(max_line_bytes),
-      json_(content == Content::kByName && path.extension() == ".jsonl") {
-  if (path != "-") {
-    file_ = {std::fopen(path.c_str(), "rb"), std::fclose};
-    if (file_ == nullptr) fail(ErrorKind::kIo, "{}: cannot open: {}", name_, std::strerror(errno));
-  }
+      max_line_bytes_(max_line_bytes) {
+  const std::string kind = content_name(path).extension().string();
+  json_ = content == Content::kByName && kind == ".jsonl";
 }
 
 void TextLines::fill() {
+  block_begin_ += block_.size();
   block_.resize(1 << 16);
   at_ = 0;
-  block_.resize(std::fread(block_.data(), 1, block_.size(), file_.get()));
-  if (std::ferror(file_.get()) != 0) fail(ErrorKind::kIo, "{}: cannot read: {}", name_, std::strerror(errno));
+  block_.resize(source_->read(block_));
+}
+
+void TextLines::skip_to(const Position& position) {
+  source_->skip(position.byte);
+  block_begin_ = position.byte;
+  line_number_ = position.line;
 }
 
 bool TextLines::next(std::string& text) {
@@ -70,7 +68,7 @@ bool TextLines::next(std::string& text) {
 
 int64_t count_text_lines(const std::filesystem::path& path) {
   std::error_code error;
-  if (path == "-" || !std::filesystem::is_regular_file(path, error)) return -1;
+  if (path == "-" || is_compressed(path) || !std::filesystem::is_regular_file(path, error)) return -1;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (file == nullptr) return -1;
   int64_t lines = 0;

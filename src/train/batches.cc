@@ -71,7 +71,7 @@ std::vector<std::span<const int64_t>> split_by_tokens(std::span<const int64_t> e
   std::size_t begin = 0;
   int64_t sum = 0;
   for (std::size_t i = 0; i < examples.size(); ++i) {
-    const int64_t more = tokens[examples[i]];
+    const int64_t more = tokens[i];
     if (i > begin && sum + more > max_tokens) {
       parts.push_back(examples.subspan(begin, i - begin));
       begin = i;

@@ -36,7 +36,8 @@ class Batches {
   std::vector<int64_t> steps_before_;  // [e]: steps of the epochs before e
 };
 
-// Cuts examples, in order, into runs of at most `max_tokens` (or of one example that is longer).
+// Cuts examples, in order, into runs of at most `max_tokens` (or of one example that is longer). tokens: of
+// each of them.
 std::vector<std::span<const int64_t>> split_by_tokens(std::span<const int64_t> examples,
                                                       std::span<const int64_t> tokens, int64_t max_tokens);
 

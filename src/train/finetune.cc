@@ -3,33 +3,17 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/output_file.h"
 #include "base/thread_pool.h"
 #include "compress/provenance.h"
 #include "io/model_folder.h"
-#include "train/checkpoint.h"
 #include "train/loop.h"
+#include "train/training_folder.h"
 
 namespace penjing::train {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-void enter_folder(const fs::path& out, const fs::path& folder, bool resume) {
-  if (out.empty()) fail(ErrorKind::kInput, "no folder for the result");
-  if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out))) {
-    fail(ErrorKind::kInput, "{}: is there already", out.string());
-  }
-  const bool begun = !find_checkpoints(folder).empty();
-  if (begun && !resume) {
-    fail(ErrorKind::kInput, "{}: a run was begun here; --resume goes on with it, or remove the folder",
-         folder.string());
-  }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail(ErrorKind::kIo, "{}: {}", folder.string(), error.message());
-}
 
 int64_t longest(const Model& model, int64_t wanted) {
   const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
@@ -45,8 +29,7 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
     fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
   }
   FinetuneResult result;
-  result.training_folder = settings.out.string() + ".training";
-  enter_folder(settings.out, result.training_folder, settings.resume);
+  result.training_folder = enter_training_folder(settings.out, settings.resume);
 
   const fs::path source = resolve_model(settings.model);
   const Model original = read_model(source);

@@ -20,14 +20,21 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::vector<int64_t> tokens_of(const Objective& objective) {
+std::vector<int64_t> tokens_of(const Objective& objective, std::span<const int64_t> examples) {
   std::vector<int64_t> tokens;
-  for (int64_t i = 0; i < objective.num_examples(); ++i) {
+  for (const int64_t i : examples) {
     int64_t sum = 0;
     for (const Sequence& sequence : objective.sequences(i)) sum += static_cast<int64_t>(sequence.ids.size());
     tokens.push_back(sum);
   }
   return tokens;
+}
+
+std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
+  if (objective.is_stream()) return std::nullopt;
+  std::vector<int64_t> all(static_cast<std::size_t>(objective.num_examples()));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return Batches(tokens_of(objective, all), settings);
 }
 
 // A run in progress.
@@ -38,19 +45,15 @@ class Run {
         objective_(objective),
         settings_(settings),
         communicator_(communicator),
-        tokens_(tokens_of(objective)),
-        batches_(tokens_, settings.batches),
+        batches_(batches_of(objective, settings.batches)),
         arithmetic_(make_arithmetic(settings.precision)),
         optimizer_(make_optimizer(settings.optimizer)),
         rules_(make_rules(network.parameters, network.model->description, settings.rules)) {
     if (!(settings.epochs > 0)) fail(ErrorKind::kInput, "{} epochs", settings.epochs);
-    const auto whole = static_cast<int64_t>(std::floor(settings.epochs));
-    const double part = settings.epochs - static_cast<double>(whole);
-    const int64_t full = batches_.num_steps(whole);
-    total_ = settings.max_steps > 0
-                 ? settings.max_steps
-                 : full + static_cast<int64_t>(
-                              std::ceil(part * static_cast<double>(batches_.num_steps(whole + 1) - full)));
+    if (!batches_ && settings.max_steps <= 0) {
+      fail(ErrorKind::kInput, "how long a stream of texts is cannot be told: a number of steps is wanted");
+    }
+    total_ = settings.max_steps > 0 ? settings.max_steps : steps_of(settings.epochs);
     schedule_ = {settings.schedule,
                  static_cast<int64_t>(std::llround(settings.warmup * static_cast<double>(total_))), total_};
     if (settings.average > 0) average_.emplace(network.parameters, settings.average);
@@ -107,7 +110,7 @@ class Run {
       result_.seconds += log.seconds;
       progress.advance();
       if (on_step) on_step(log);
-      const bool end_of_epoch = step_ == total_ || batches_.place(step_).step == 0;
+      const bool end_of_epoch = step_ == total_ || (batches_ && batches_->place(step_).step == 0);
       const bool at_interval = settings_.eval_steps > 0 && step_ % settings_.eval_steps == 0;
       if (objective_.has_evaluation() &&
           (settings_.eval_steps > 0 ? at_interval || step_ == total_ : end_of_epoch)) {
@@ -145,6 +148,30 @@ class Run {
     return context;
   }
 
+  int64_t steps_of(double epochs) {
+    const auto whole = static_cast<int64_t>(std::floor(epochs));
+    const double part = epochs - static_cast<double>(whole);
+    const int64_t full = batches_->num_steps(whole);
+    return full +
+           static_cast<int64_t>(std::ceil(part * static_cast<double>(batches_->num_steps(whole + 1) - full)));
+  }
+
+  // Of the step to come, over all ranks.
+  std::vector<int64_t> next_examples() {
+    if (!batches_) return objective_.next_examples(settings_.batches);
+    const std::span<const int64_t> examples = batches_->examples(step_);
+    return {examples.begin(), examples.end()};
+  }
+
+  // Times through the data before step_.
+  double epoch() {
+    if (!batches_) return objective_.epoch();
+    const Batches::Place place = batches_->place(step_);
+    const int64_t before = batches_->num_steps(place.epoch), after = batches_->num_steps(place.epoch + 1);
+    return static_cast<double>(place.epoch) +
+           static_cast<double>(place.step) / static_cast<double>(after - before);
+  }
+
   int rank() const { return communicator_ == nullptr ? 0 : communicator_->rank(); }
 
   // Gradients of the step's mean loss; returns the loss and the tokens of all ranks.
@@ -154,11 +181,11 @@ class Run {
     const std::vector<int64_t> mine =
         shard(examples, rank(), communicator_ == nullptr ? 1 : communicator_->size());
     const int64_t most = objective_.is_sum() ? settings_.micro_tokens : std::numeric_limits<int64_t>::max();
-    const auto parts = split_by_tokens(mine, tokens_, most);
-    const int64_t epoch = batches_.place(step_).epoch;
+    const auto parts = split_by_tokens(mine, tokens_of(objective_, mine), most);
+    const auto epoch_number = static_cast<int64_t>(epoch());
     double loss = 0;
     for (std::size_t p = 0; p < parts.size(); ++p) {
-      const LossSum part = objective_.loss(network_, context(true), parts[p], epoch);
+      const LossSum part = objective_.loss(network_, context(true), parts[p], epoch_number);
       loss += part.sum.item<double>() / weight;
       if (communicator_ != nullptr && p + 1 == parts.size()) communicator_->begin_last_backward();
       (part.sum / weight).backward();
@@ -169,9 +196,8 @@ class Run {
       communicator_->sum(sums);
       loss = sums[0];
     }
-    const int64_t tokens = std::accumulate(examples.begin(), examples.end(), int64_t{0},
-                                           [&](int64_t sum, int64_t i) { return sum + tokens_[i]; });
-    return {loss, tokens};
+    const std::vector<int64_t> tokens = tokens_of(objective_, examples);
+    return {loss, std::accumulate(tokens.begin(), tokens.end(), int64_t{0})};
   }
 
   double gradient_norm() const {
@@ -189,7 +215,7 @@ class Run {
     StepLog log;
     log.total = total_;
     network_.parameters.zero_gradients();
-    std::tie(log.loss, log.tokens) = accumulate(batches_.examples(step_));
+    std::tie(log.loss, log.tokens) = accumulate(next_examples());
     log.gradient_norm = gradient_norm();
     if (!std::isfinite(log.loss) || !std::isfinite(log.gradient_norm)) {
       fail(ErrorKind::kFormat,
@@ -207,10 +233,7 @@ class Run {
     epoch_loss_ += log.loss;
     ++epoch_steps_;
     log.step = step_;
-    const Batches::Place place = batches_.place(step_);
-    const int64_t before = batches_.num_steps(place.epoch), after = batches_.num_steps(place.epoch + 1);
-    log.epoch = static_cast<double>(place.epoch) +
-                static_cast<double>(place.step) / static_cast<double>(after - before);
+    log.epoch = epoch();
     log.seconds = now() - begin;
     return log;
   }
@@ -220,10 +243,7 @@ class Run {
     const TaskResult task = objective_.evaluate(network_, context(false));
     Evaluated evaluated;
     evaluated.step = step_;
-    const Batches::Place place = batches_.place(step_);
-    const int64_t before = batches_.num_steps(place.epoch), after = batches_.num_steps(place.epoch + 1);
-    evaluated.epoch = static_cast<double>(place.epoch) +
-                      static_cast<double>(place.step) / static_cast<double>(after - before);
+    evaluated.epoch = epoch();
     std::vector<std::size_t> all(task.num_examples);
     std::iota(all.begin(), all.end(), 0);
     std::optional<double> decisive;
@@ -305,8 +325,7 @@ class Run {
   Objective& objective_;
   const LoopSettings& settings_;
   Communicator* communicator_;
-  std::vector<int64_t> tokens_;
-  Batches batches_;
+  std::optional<Batches> batches_;  // not of a stream
   std::unique_ptr<Arithmetic> arithmetic_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<ParameterRule> rules_;

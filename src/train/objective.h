@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "eval/evaluation.h"
 #include "text/tokenizer.h"
+#include "train/batches.h"
 #include "train/encoder.h"
 
 namespace penjing::train {
@@ -47,6 +48,14 @@ class Objective {
   virtual std::span<const Sequence> sequences(int64_t example) const = 0;
   // What the example counts in the mean: 1; its class weight; its number of labelled tokens.
   virtual double weight(int64_t example) const { return (void)example, 1; }
+  // A stream (pretraining) has no examples that could be counted: num_examples() is 0, and the loop asks for
+  // each step's by next_examples(), as many as the batch's settings say, over all ranks. The other functions
+  // then take the examples of the last call alone; state() is the place behind them.
+  virtual bool is_stream() const { return false; }
+  virtual std::vector<int64_t> next_examples(const Batches::Settings& size) {
+    return (void)size, std::vector<int64_t>();
+  }
+  virtual double epoch() const { return 0; }  // of a stream: times that it went through its files
   // Whether a step's loss is a sum over its examples. If not (in-batch negatives), a step's examples come in
   // one call and `loss` divides the work itself.
   virtual bool is_sum() const { return true; }

@@ -1,0 +1,178 @@
+#include "train/pretrain.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "compress/provenance.h"
+#include "io/model_folder.h"
+#include "train/loop.h"
+#include "train/training_folder.h"
+
+namespace penjing::train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kFirstEstimate = 10;  // steps; the first ones, which allocate, are not counted
+constexpr int64_t kWarmSteps = 2;
+
+struct Start {
+  Model model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::uintmax_t bytes = 0;  // of the weights that were read
+};
+
+// A fresh model's folder gets the tokenizer's files.
+std::vector<SideFile> tokenizer_files(const fs::path& folder) {
+  std::vector<SideFile> files;
+  for (const char* name :
+       {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"}) {
+    const fs::path path = folder / name;
+    if (fs::is_regular_file(path)) files.push_back({name, read_text_file(path, std::size_t{32} << 20)});
+  }
+  return files;
+}
+
+Start read_start(const PretrainSettings& settings) {
+  Start start;
+  if (settings.model.empty()) {
+    start.tokenizer = Tokenizer::load(settings.tokenizer);
+    BertSizes sizes = settings.sizes;
+    sizes.vocab_size = start.tokenizer->vocab_size();
+    start.model = new_bert(sizes, settings.loop.seed);
+    start.model.side_files = tokenizer_files(settings.tokenizer);
+    return start;
+  }
+  const fs::path source = resolve_model(settings.model);
+  start.model = read_model(source);
+  start.tokenizer = Tokenizer::load(source);
+  start.bytes = measure_folder(source).weights;
+  const int64_t rows = start.model.description.embedding.vocab_size;
+  if (start.tokenizer->vocab_size() > rows) {
+    fail(ErrorKind::kFormat, "{}: the tokenizer has {} tokens, the embedding table {} rows", source.string(),
+         start.tokenizer->vocab_size(), rows);
+  }
+  return start;
+}
+
+Json path_list(const std::vector<fs::path>& paths) {
+  Json list = Json::array();
+  for (const fs::path& path : paths) list.push_back(path.string());
+  return list;
+}
+
+std::string duration(double seconds) {
+  if (seconds < 90) return fmt::format("{:.0f} s", seconds);
+  if (seconds < 5400) return fmt::format("{:.0f} min", seconds / 60);
+  if (seconds < 48 * 3600) return fmt::format("{:.1f} h", seconds / 3600);
+  return fmt::format("{:.1f} days", seconds / 86400);
+}
+
+// What the steps tell: the loss curve, and once how long the rest will take.
+class Watch {
+ public:
+  explicit Watch(const std::function<void(const std::string&)>& tell) : tell_(tell) {}
+
+  void step(const StepLog& log) {
+    ++steps_;
+    loss_ += log.loss;
+    stretch_tokens_ += log.tokens;
+    stretch_seconds_ += log.seconds;
+    ++stretch_steps_;
+    if (steps_ > kWarmSteps && steps_ <= kFirstEstimate) {
+      tokens_ += log.tokens;
+      seconds_ += log.seconds;
+    }
+    if (steps_ == kFirstEstimate && log.total > log.step) {
+      const double counted = kFirstEstimate - kWarmSteps, rest = static_cast<double>(log.total - log.step);
+      tell_(fmt::format(
+          "{:.0f} tokens a second; {} steps of about {:.0f} tokens are left: {:.1f} million tokens "
+          "in about {}\n",
+          static_cast<double>(tokens_) / seconds_, log.total - log.step,
+          static_cast<double>(tokens_) / counted, static_cast<double>(tokens_) / counted * rest / 1e6,
+          duration(seconds_ / counted * rest)));
+    }
+    const int64_t stretch = std::max<int64_t>(1, log.total / 20);
+    if (log.step % stretch == 0 || log.step == log.total) {
+      curve_.push_back({log.step, loss_ / static_cast<double>(stretch_steps_),
+                        static_cast<double>(stretch_tokens_) / std::max(stretch_seconds_, 1e-9)});
+      loss_ = stretch_seconds_ = 0;
+      stretch_tokens_ = stretch_steps_ = 0;
+    }
+  }
+  std::vector<LossPoint> curve() && { return std::move(curve_); }
+
+ private:
+  const std::function<void(const std::string&)>& tell_;
+  int64_t steps_ = 0, tokens_ = 0, stretch_steps_ = 0, stretch_tokens_ = 0;
+  double seconds_ = 0, loss_ = 0, stretch_seconds_ = 0;
+  std::vector<LossPoint> curve_;
+};
+
+}  // namespace
+
+PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
+                        const std::function<void(const StepLog&)>& on_step) {
+  PretrainResult result;
+  result.training_folder = enter_training_folder(settings.out, settings.resume);
+  const Start start = read_start(settings);
+  Model model = start.model;
+  ThreadPool pool(settings.threads);
+  at::set_num_threads(pool.num_threads());
+
+  const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
+  if (settings.max_length > most) {
+    fail(ErrorKind::kInput, "sequences of {} tokens; the model takes {} at most", settings.max_length, most);
+  }
+  ObjectiveInput input;
+  input.data.pool = &pool;
+  input.pool = &pool;
+  input.max_length = settings.max_length;
+  input.seed = settings.loop.seed;
+  if (!settings.evaluate) input.eval_split.clear();
+  input.params = settings.params;
+  input.params.set("files", path_list(settings.data));
+  if (!settings.eval_data.empty()) input.params.set("eval_files", path_list(settings.eval_data));
+  const std::unique_ptr<Objective> objective =
+      find_objective("masked-lm")->make(model, *start.tokenizer, input);
+  tell(objective->summary());
+
+  Network network;
+  network.model = &model;
+  network.parameters = load_parameters(model);
+  network.encoder = std::make_unique<Encoder>(model.description, network.parameters);
+  result.num_parameters = network.parameters.num_elements();
+  tell(fmt::format("{}: {:.1f} million parameters, {} layers, hidden size {}\n",
+                   settings.model.empty() ? "a fresh model" : settings.model,
+                   static_cast<double>(result.num_parameters) / 1e6, model.description.num_layers,
+                   model.description.hidden_size));
+
+  LoopSettings loop = settings.loop;
+  loop.folder = result.training_folder;
+  Watch watch(tell);
+  result.loop = train(network, *objective, loop, settings.resume, nullptr, [&](const StepLog& log) {
+    watch.step(log);
+    if (on_step) on_step(log);
+  });
+  result.curve = std::move(watch).curve();
+
+  store_parameters(network.parameters, model);
+  Json details = Json::object({{"data", path_list(settings.data)},
+                               {"steps", result.loop.steps},
+                               {"max_length", settings.max_length},
+                               {"settings", digest_settings(loop)}});
+  if (!result.loop.evaluations.empty()) {
+    Json scores = Json::object();
+    for (const auto& [name, value] : result.loop.evaluations.back().scores) scores.set(name, value);
+    details.set("scores", scores);
+  }
+  const auto bytes = start.bytes > 0 ? start.bytes : static_cast<std::uintmax_t>(4 * result.num_parameters);
+  write_model(
+      model, settings.out,
+      describe_provenance(start.model, {"pretrain", digest_settings(loop), details}, bytes, bytes, nullptr));
+  return result;
+}
+
+}  // namespace penjing::train
