@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/output_file.h"
 #include "base/thread_pool.h"
 #include "compress/provenance.h"
@@ -29,6 +30,24 @@ void enter_folder(const fs::path& out, const fs::path& folder, bool resume) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(ErrorKind::kIo, "{}: {}", folder.string(), error.message());
+}
+
+// What a run is resumed with must be what it was begun with: names, and the tokens that are learned.
+Json describe_origin(const FinetuneSettings& settings, const Objective& objective) {
+  std::string tokens;
+  for (int64_t i = 0; i < objective.num_examples(); ++i) {
+    for (const Sequence& sequence : objective.sequences(i)) {
+      tokens.append(reinterpret_cast<const char*>(sequence.ids.data()),
+                    sequence.ids.size() * sizeof(int32_t));
+      tokens += '\n';
+    }
+  }
+  return Json::object({{"model", settings.model},
+                       {"task", settings.task},
+                       {"params", settings.params},
+                       {"examples", objective.num_examples()},
+                       {"tokens_sha256", sha256_hex(std::as_bytes(std::span(tokens)))},
+                       {"eval_split", settings.eval_split}});
 }
 
 int64_t longest(const Model& model, int64_t wanted) {
@@ -77,6 +96,7 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
 
   LoopSettings loop = settings.loop;
   loop.folder = result.training_folder;
+  loop.origin = describe_origin(settings, *objective);
   result.loop = train(network, *objective, loop, settings.resume, nullptr, on_step);
 
   store_parameters(network.parameters, model);

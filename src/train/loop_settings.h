@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "train/batches.h"
 #include "train/schedule.h"
 
@@ -53,6 +54,7 @@ struct LoopSettings {
   std::string precision = "fp32";
   double hidden_dropout = -1, attention_dropout = -1, classifier_dropout = -1;  // below 0: the model's own
   uint64_t seed = 1;
+  Json origin = Json::object();  // what else decides the numbers: model, task, data; part of the digest
 
   int64_t eval_steps = 0;  // 0: after every epoch
   std::string metric;      // decides which weights are best; empty: the task's main one
@@ -64,6 +66,7 @@ struct LoopSettings {
   double save_minutes = 10;
   int keep = 2;  // checkpoints
   int64_t log_steps = 10;
+  std::filesystem::path dump;  // where the first steps are written out (step_dump.h); empty: nowhere
 };
 
 struct Evaluated {

@@ -93,6 +93,8 @@ void declare_run(CLI::App& app) {
   app.add_option("--save-steps", l.save_steps, "checkpoint every N steps")->check(CLI::PositiveNumber);
   app.add_option("--save-minutes", l.save_minutes, "checkpoint every N minutes")->capture_default_str();
   app.add_option("--keep", l.keep, "checkpoints kept")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--dump-step", l.dump,
+                 "folder for the first step's gradients and parameters and ten steps' tokens and losses");
   app.add_flag("--resume", options.settings.resume, "go on with the run that was begun at --out");
 }
 

@@ -21,6 +21,8 @@ class AdamW final : public Optimizer {
     const OptimizerSettings& s = settings();
     const auto t = static_cast<double>(state.steps);
     const auto beta1 = static_cast<float>(s.beta1), beta2 = static_cast<float>(s.beta2);
+    // Not 1 - beta2 in single precision, which is off by 1e-5 of itself.
+    const auto new1 = static_cast<float>(1 - s.beta1), new2 = static_cast<float>(1 - s.beta2);
     const auto keep = static_cast<float>(1 - learning_rate * rule.weight_decay);
     const auto rate = static_cast<float>(learning_rate / (1 - std::pow(s.beta1, t)));
     const auto root = static_cast<float>(1 / std::sqrt(1 - std::pow(s.beta2, t)));
@@ -32,8 +34,8 @@ class AdamW final : public Optimizer {
     at::parallel_for(0, w.numel(), 32768, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const float gradient = gradients[i] * scale;
-        const float m = beta1 * first[i] + (1 - beta1) * gradient;
-        const float v = beta2 * second[i] + (1 - beta2) * gradient * gradient;
+        const float m = beta1 * first[i] + new1 * gradient;
+        const float v = beta2 * second[i] + new2 * gradient * gradient;
         first[i] = m;
         second[i] = v;
         values[i] = values[i] * keep - rate * m / (std::sqrt(v) * root + epsilon);
