@@ -23,8 +23,9 @@ VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc)(_|$)")
 MAX_LINES = 600
 # list -> where a line's source lies
 SOURCES = {"METHOD": "{module}/methods/{name}.cc", "ARCHITECTURE": "model/architectures/{name}.cc",
-           "COMMAND": "cli/commands/{name}.cc", "TRAIN_COMMAND": "cli/train_commands/{name}.cc", "TASK": "eval/tasks/{name}.cc",
-           "PRECISION": "train/precision/{name}.cc", "KERNEL": "{folder}/{name}.cc"}
+           "COMMAND": "cli/commands/{name}.cc", "TRAIN_COMMAND": "cli/train_commands/{name}.cc",
+           "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc", "OBJECTIVE": "train/objectives/{name}.cc",
+           "OPTIMIZER": "train/optimizers/{name}.cc", "PRECISION": "train/precision/{name}.cc"}
 
 
 def read_table(src):

@@ -38,6 +38,7 @@ class Forward {
       const at::Tensor& input = values[block.input];
       const at::Tensor residual = block.residual == kNoValue ? at::Tensor() : values[block.residual];
       values.push_back(run_block(block, b, values, input, residual));
+      tell(context_, block.name + ".out", block.layer, values.back());
     }
     return values[description_.output];
   }
@@ -56,7 +57,9 @@ class Forward {
     rows = rows.to(context_.arithmetic->row_type());
     const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
     rows = context_.arithmetic->round(dropout_add(rows, at::Tensor(), site, batch_.row_keys), "embeddings");
-    return spec.has_projection ? linear(parameters_, spec.projection, rows, -1, context_) : rows;
+    if (spec.has_projection) rows = linear(parameters_, spec.projection, rows, -1, context_);
+    tell(context_, "embeddings.out", -1, rows);
+    return rows;
   }
 
   at::Tensor norm(const NormSpec& spec, const at::Tensor& x, const at::Tensor& residual,

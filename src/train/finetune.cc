@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/thread_pool.h"
 #include "compress/provenance.h"
 #include "io/model_folder.h"
@@ -14,6 +15,24 @@ namespace penjing::train {
 namespace fs = std::filesystem;
 
 namespace {
+
+// What a run is resumed with must be what it was begun with: names, and the tokens that are learned.
+Json describe_origin(const FinetuneSettings& settings, const Objective& objective) {
+  std::string tokens;
+  for (int64_t i = 0; i < objective.num_examples(); ++i) {
+    for (const Sequence& sequence : objective.sequences(i)) {
+      tokens.append(reinterpret_cast<const char*>(sequence.ids.data()),
+                    sequence.ids.size() * sizeof(int32_t));
+      tokens += '\n';
+    }
+  }
+  return Json::object({{"model", settings.model},
+                       {"task", settings.task},
+                       {"params", settings.params},
+                       {"examples", objective.num_examples()},
+                       {"tokens_sha256", sha256_hex(std::as_bytes(std::span(tokens)))},
+                       {"eval_split", settings.eval_split}});
+}
 
 int64_t longest(const Model& model, int64_t wanted) {
   const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
@@ -60,6 +79,7 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
 
   LoopSettings loop = settings.loop;
   loop.folder = result.training_folder;
+  loop.origin = describe_origin(settings, *objective);
   result.loop = train(network, *objective, loop, settings.resume, nullptr, on_step);
 
   store_parameters(network.parameters, model);

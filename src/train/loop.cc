@@ -1,5 +1,6 @@
 #include "train/loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -7,9 +8,14 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "train/checkpoint.h"
+#include "train/loss_scaler.h"
 #include "train/parameter_rules.h"
+#include "train/step_dump.h"
+#include "train/step_recorder.h"
+#include "train/train_log.h"
 #include "train/weight_average.h"
 
 namespace penjing::train {
@@ -37,6 +43,21 @@ std::optional<Batches> batches_of(const Objective& objective, const Batches::Set
   return Batches(tokens_of(objective, all), settings);
 }
 
+// "learning_rate 2e-05, now 1e-05; seed 1, now 2"
+std::string differences(const Json& before, const Json& now) {
+  std::string text;
+  const auto shown = [](const Json* value) { return value == nullptr ? std::string("none") : value->dump(); };
+  for (const auto& [name, value] : now.as_object("settings")) {
+    const Json* old = before.find(name);
+    if (old != nullptr && *old == value) continue;
+    if (!text.empty()) text += "; ";
+    text += old != nullptr && old->is_object() && value.is_object()
+                ? differences(*old, value)
+                : fmt::format("{} {}, now {}", name, shown(old), value.dump());
+  }
+  return text;
+}
+
 // A run in progress.
 class Run {
  public:
@@ -55,51 +76,76 @@ class Run {
     }
     total_ = settings.max_steps > 0 ? settings.max_steps : steps_of(settings.epochs);
     schedule_ = {settings.schedule,
-                 static_cast<int64_t>(std::llround(settings.warmup * static_cast<double>(total_))), total_};
+                 static_cast<int64_t>(std::ceil(settings.warmup * static_cast<double>(total_))), total_};
+    const std::string scaling = !settings.loss_scaling.empty() ? settings.loss_scaling
+                                : find_precision(settings.precision).needs_loss_scaling ? "pytorch"
+                                                                                        : "none";
+    if (scaling != "none") scaler_.emplace(parse_loss_scaling(scaling));
     if (settings.average > 0) average_.emplace(network.parameters, settings.average);
     std::size_t i = 0;
     for (const Parameters::Entry& entry : network.parameters) {
       at::Tensor tensor = entry.tensor;  // shares the parameter
       tensor.set_requires_grad(!rules_[i++].frozen);
     }
+    if (std::all_of(rules_.begin(), rules_.end(), [](const ParameterRule& rule) { return rule.frozen; })) {
+      fail(ErrorKind::kInput, "every parameter is frozen: there is nothing to train");
+    }
+    if (!settings.dump.empty() && rank() == 0) dump_.emplace(settings.dump);
     if (communicator != nullptr) communicator->watch(network.parameters);
   }
 
   void restore(const TrainingState& state) {
-    const Json* digest = state.json.find("settings");
     const Json mine = Json::parse(digest_settings(settings_).dump(), "settings");  // as a file would have it
+    const Json* digest = state.json.find("settings");
     if (digest == nullptr || !(*digest == mine)) {
       fail(ErrorKind::kInput,
-           "{}: the checkpoints are of a run with other settings; choose another --out, or remove it",
-           settings_.folder.string());
+           "{}: the checkpoints are of a run with other settings{}; choose another --out, or remove it",
+           settings_.folder.string(), digest == nullptr ? "" : " (" + differences(*digest, mine) + ")");
     }
     load_parameters_from(state.parameters, network_.parameters);
     optimizer_->load(network_.parameters, state.optimizer);
     if (average_) average_->load(network_.parameters, state.average);
-    objective_.restore(*state.json.find("objective"));
     const std::string where = "trainer_state.json";
+    const auto field = [&](const Json& in, const char* name) -> const Json& {
+      const Json* value = in.find(name);
+      if (value == nullptr) fail(ErrorKind::kFormat, "{}: no {}", where, name);
+      return *value;
+    };
+    const auto number = [&](const Json& value) {  // JSON has no NaN
+      return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.as_double(where);
+    };
+    objective_.restore(field(state.json, "objective"));
     step_ = state.step;
-    best_step_ = state.json.find("best_step")->as_int(where);
-    best_score_ =
-        state.json.find("best_score")->is_null() ? 0 : state.json.find("best_score")->as_double(where);
-    worse_ = static_cast<int>(state.json.find("worse")->as_int(where));
-    epoch_loss_ = state.json.find("epoch_loss")->as_double(where);
-    epoch_steps_ = state.json.find("epoch_steps")->as_int(where);
+    evaluated_ = field(state.json, "evaluated").as_bool(where);
+    best_step_ = field(state.json, "best_step").as_int(where);
+    best_score_ = number(field(state.json, "best_score"));
+    worse_ = static_cast<int>(field(state.json, "worse").as_int(where));
+    result_.stopped_early = settings_.patience > 0 && worse_ >= settings_.patience;
+    epoch_loss_ = field(state.json, "epoch_loss").as_double(where);
+    epoch_steps_ = field(state.json, "epoch_steps").as_int(where);
     result_.first_step = step_;
-    for (const Json& item : state.json.find("evaluations")->as_array(where)) {
+    for (const Json& item : field(state.json, "evaluations").as_array(where)) {
       Evaluated evaluated;
-      evaluated.step = item.find("step")->as_int(where);
-      evaluated.epoch = item.find("epoch")->as_double(where);
-      for (const auto& [name, value] : item.find("scores")->as_object(where)) {
-        evaluated.scores.emplace_back(name, value.as_double(where));
+      evaluated.step = field(item, "step").as_int(where);
+      evaluated.epoch = field(item, "epoch").as_double(where);
+      for (const auto& [name, value] : field(item, "scores").as_object(where)) {
+        evaluated.scores.emplace_back(name, number(value));
       }
       result_.evaluations.push_back(std::move(evaluated));
+    }
+    if (scaler_) scaler_->restore(field(state.json, "scaler"));
+    if (field(state.json, "threads").as_int(where) != at::get_num_threads()) {
+      log_warning("the run had {} threads, now {}: the result may differ in the last bits",
+                  field(state.json, "threads").as_int(where), at::get_num_threads());
     }
   }
 
   LoopResult run(const std::function<void(const StepLog&)>& on_step) {
-    Progress progress("training", total_ - step_, "steps");
+    open_log();
+    std::optional<Progress> progress;  // the log has its own
+    if (!log_ && rank() == 0) progress.emplace("training", total_, "steps", step_);
     saved_at_ = now();
+    if (!evaluated_) finish_step();  // what the interrupted process had no time for
     while (step_ < total_ && !result_.stopped_early) {
       if (interrupted()) {
         save();
@@ -108,21 +154,10 @@ class Run {
       const StepLog log = take_step();
       result_.tokens += log.tokens;
       result_.seconds += log.seconds;
-      progress.advance();
+      if (progress) progress->advance();
       if (on_step) on_step(log);
-      const bool end_of_epoch = step_ == total_ || (batches_ && batches_->place(step_).step == 0);
-      const bool at_interval = settings_.eval_steps > 0 && step_ % settings_.eval_steps == 0;
-      if (objective_.has_evaluation() &&
-          (settings_.eval_steps > 0 ? at_interval || step_ == total_ : end_of_epoch)) {
-        evaluate();
-      }
-      const bool save_by_steps = settings_.save_steps > 0 && step_ % settings_.save_steps == 0;
-      const bool save_by_time = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;
-      if (step_ < total_ && (save_by_steps || save_by_time)) save();
-      if (end_of_epoch && step_ < total_) {
-        epoch_loss_ = 0;
-        epoch_steps_ = 0;
-      }
+      log_step(log);
+      finish_step();
     }
     result_.steps = step_;
     result_.loss = epoch_loss_ / static_cast<double>(std::max<int64_t>(1, epoch_steps_));
@@ -135,6 +170,30 @@ class Run {
   }
 
  private:
+  // What is due after a step: an evaluation, a checkpoint.
+  void finish_step() {
+    const bool end_of_epoch = step_ == total_ || (batches_ && batches_->place(step_).step == 0);
+    const bool by_steps = settings_.eval_steps > 0;
+    const bool due = by_steps ? step_ % settings_.eval_steps == 0 || step_ == total_ : end_of_epoch;
+    if (objective_.has_evaluation() && due) {
+      evaluated_ = false;
+      try {
+        evaluate();
+      } catch (const Interrupted&) {
+        save();
+        throw;
+      }
+    }
+    evaluated_ = true;
+    if (end_of_epoch && step_ < total_ && !result_.stopped_early) {
+      epoch_loss_ = 0;
+      epoch_steps_ = 0;
+    }
+    const bool save_by_steps = settings_.save_steps > 0 && step_ % settings_.save_steps == 0;
+    const bool save_by_time = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;
+    if (step_ < total_ && (save_by_steps || save_by_time)) save();
+  }
+
   ForwardContext context(bool training) const {
     const DropoutRates own = dropout_rates(network_.model->config);
     ForwardContext context;
@@ -145,6 +204,7 @@ class Run {
     context.classifier_dropout =
         settings_.classifier_dropout < 0 ? own.classifier : settings_.classifier_dropout;
     context.random = {settings_.seed, static_cast<uint64_t>(step_)};
+    if (training) context.tap = recorder_.get();
     return context;
   }
 
@@ -178,6 +238,8 @@ class Run {
   std::pair<double, int64_t> accumulate(std::span<const int64_t> examples) {
     double weight = 0;
     for (const int64_t i : examples) weight += objective_.weight(i);
+    if (!(weight >= 0)) fail(ErrorKind::kInput, "step {}: its examples' weights sum to {}", step_, weight);
+    if (weight == 0) weight = 1;  // nothing counts in this step: its loss and gradients are 0
     const std::vector<int64_t> mine =
         shard(examples, rank(), communicator_ == nullptr ? 1 : communicator_->size());
     const int64_t most = objective_.is_sum() ? settings_.micro_tokens : std::numeric_limits<int64_t>::max();
@@ -188,7 +250,7 @@ class Run {
       const LossSum part = objective_.loss(network_, context(true), parts[p], epoch_number);
       loss += part.sum.item<double>() / weight;
       if (communicator_ != nullptr && p + 1 == parts.size()) communicator_->begin_last_backward();
-      (part.sum / weight).backward();
+      (part.sum * ((scaler_ ? scaler_->scale() : 1) / weight)).backward();
     }
     if (communicator_ != nullptr) {
       communicator_->finish_gradients();
@@ -210,36 +272,121 @@ class Run {
     return std::sqrt(sum);
   }
 
+  // Divides the loss scale out; false when a gradient is not finite and the step must be left out.
+  bool unscale() {
+    if (!scaler_) return true;
+    const LossScaler::Verdict verdict = scaler_->unscale_and_check(network_.parameters, arithmetic_.get());
+    scaler_->update(verdict.finite);
+    if (!verdict.finite) {
+      Json tensors = Json::array();
+      for (const OverflowReport& report : verdict.reports) tensors.push_back(report.to_json());
+      log_warning("step {} left out: {}; the loss scale is now {}", step_ + 1,
+                  verdict.reports.empty() ? "a gradient is not finite" : verdict.reports.front().text(),
+                  scaler_->scale());
+      if (log_)
+        log_->log_event(step_ + 1, "overflow",
+                        Json::object({{"tensors", tensors}, {"scale", scaler_->scale()}}));
+    }
+    return verdict.finite;
+  }
+
+  void update(double learning_rate, double gradient_scale) {
+    if (recorder_) recorder_->before_update(network_.parameters);
+    optimizer_->step(network_.parameters, rules_, learning_rate, gradient_scale);
+    if (recorder_) recorder_->after_update(network_.parameters);
+    if (average_) average_->update(network_.parameters);
+  }
+
+  // Means since the line before, every log_steps steps and at the end of the run.
+  void log_step(const StepLog& step) {
+    if (!log_) return;
+    since_.loss += step.loss;
+    since_.tokens += step.tokens;
+    since_.seconds += step.seconds;
+    ++since_steps_;
+    if (step.step % settings_.log_steps != 0 && step.step != total_) return;
+    since_.step = step.step;
+    since_.epoch = step.epoch;
+    since_.learning_rate = step.learning_rate;
+    since_.gradient_norm = step.gradient_norm;
+    if (scaler_) since_.scale = step.scale;
+    since_.loss /= static_cast<double>(since_steps_);
+    log_->log_step(since_);
+    since_ = {};
+    since_steps_ = 0;
+  }
+
+  void open_log() {
+    if (settings_.folder.empty() || rank() != 0) return;
+    TrainLogOptions options;
+    options.total_steps = total_;
+    options.label = "training";
+    const bool begun =
+        std::filesystem::exists(settings_.folder / "train.jsonl");  // killed before its first checkpoint
+    if (begun) options.resumed_after = step_;
+    log_.emplace(settings_.folder, options);
+    if (!begun) log_->log_settings(digest_settings(settings_));
+  }
+
   StepLog take_step() {
     const double begin = now();
     StepLog log;
     log.total = total_;
     network_.parameters.zero_gradients();
-    std::tie(log.loss, log.tokens) = accumulate(next_examples());
+    const std::vector<int64_t> examples = next_examples();
+    recorder_.reset();
+    if (settings_.record_step == step_ + 1 && rank() == 0) {
+      recorder_ =
+          std::make_unique<StepRecorder>(step_ + 1, settings_.precision, scaler_ ? scaler_->scale() : 1);
+    }
+    std::tie(log.loss, log.tokens) = accumulate(examples);
+    if (scaler_) log.scale = scaler_->scale();
+    const bool finite = unscale();
+    if (recorder_) recorder_->on_gradients(network_.parameters);
     log.gradient_norm = gradient_norm();
-    if (!std::isfinite(log.loss) || !std::isfinite(log.gradient_norm)) {
+    if (finite && (!std::isfinite(log.loss) || !std::isfinite(log.gradient_norm))) {
       fail(ErrorKind::kFormat,
            "step {}: the loss is {} and the norm of the gradients {}: training has diverged (a lower "
            "learning rate, "
            "or more warm-up?)",
            step_, log.loss, log.gradient_norm);
     }
+    if (dump_ && step_ == 0) dump_->write_gradients(network_.parameters);
     const double scale =
         settings_.clip_norm > 0 ? std::min(1.0, settings_.clip_norm / (log.gradient_norm + 1e-6)) : 1;
     log.learning_rate = settings_.learning_rate * schedule_.factor(step_);
-    optimizer_->step(network_.parameters, rules_, log.learning_rate, scale);
-    if (average_) average_->update(network_.parameters);
+    if (finite) update(log.learning_rate, scale);
+    if (recorder_ && !settings_.folder.empty()) write_step_record(settings_.folder, recorder_->record());
+    recorder_.reset();
     ++step_;
     epoch_loss_ += log.loss;
     ++epoch_steps_;
     log.step = step_;
     log.epoch = epoch();
     log.seconds = now() - begin;
+    if (dump_ && dump_->wants(log.step)) {
+      dump_->write_step(log, examples, objective_, network_.parameters);
+    }
     return log;
   }
 
+  // The average in the weights' place, for as long as it lives.
+  class Averaged {
+   public:
+    explicit Averaged(Run& run) : run_(run) { exchange(); }
+    ~Averaged() { exchange(); }
+    Averaged(const Averaged&) = delete;
+    Averaged& operator=(const Averaged&) = delete;
+
+   private:
+    void exchange() {
+      if (run_.average_) run_.average_->exchange(run_.network_.parameters);
+    }
+    Run& run_;
+  };
+
   void evaluate() {
-    if (average_) average_->exchange(network_.parameters);
+    const Averaged averaged(*this);
     const TaskResult task = objective_.evaluate(network_, context(false));
     Evaluated evaluated;
     evaluated.step = step_;
@@ -258,8 +405,13 @@ class Run {
       for (const auto& [name, value] : evaluated.scores) names += (names.empty() ? "" : ", ") + name;
       fail(ErrorKind::kInput, "metric \"{}\"; the task has {}", settings_.metric, names);
     }
+    if (log_) {
+      std::vector<TrainLog::Score> scores;
+      for (const auto& [name, value] : evaluated.scores) scores.push_back({name, value});
+      log_->log_scores(step_, evaluated.epoch, "dev", scores);
+    }
     result_.evaluations.push_back(std::move(evaluated));
-    if (best_step_ < 0 || *decisive > best_score_) {
+    if (best_step_ < 0 || *decisive > best_score_ || std::isnan(best_score_)) {
       best_step_ = step_;
       best_score_ = *decisive;
       worse_ = 0;
@@ -267,7 +419,6 @@ class Run {
     } else if (settings_.patience > 0 && ++worse_ >= settings_.patience) {
       result_.stopped_early = true;
     }
-    if (average_) average_->exchange(network_.parameters);
   }
 
   // The best weights lie in memory, and in the folder for a resumed run.
@@ -309,6 +460,9 @@ class Run {
       }
       state.json = Json::object({{"settings", digest_settings(settings_)},
                                  {"objective", objective_.state()},
+                                 {"scaler", scaler_ ? scaler_->state() : Json()},
+                                 {"threads", at::get_num_threads()},
+                                 {"evaluated", evaluated_},
                                  {"best_step", best_step_},
                                  {"best_score", best_step_ < 0 ? Json() : Json(best_score_)},
                                  {"worse", worse_},
@@ -336,9 +490,16 @@ class Run {
   double best_score_ = 0;
   int worse_ = 0;
   TensorMap best_;
+  bool evaluated_ = true;  // the evaluation that is due after step_ is done
+  std::optional<StepDump> dump_;
   double epoch_loss_ = 0;
   int64_t epoch_steps_ = 0;
   double saved_at_ = 0;
+  std::optional<LossScaler> scaler_;
+  std::unique_ptr<StepRecorder> recorder_;  // of the step in progress, when it is the one to be recorded
+  std::optional<TrainLog> log_;
+  LoggedStep since_;  // sums since the last line of the log
+  int64_t since_steps_ = 0;
   LoopResult result_;
 };
 
@@ -372,10 +533,12 @@ Json digest_settings(const LoopSettings& s) {
                        {"clip_norm", s.clip_norm},
                        {"average", s.average},
                        {"precision", s.precision},
+                       {"loss_scaling", s.loss_scaling},
                        {"hidden_dropout", s.hidden_dropout},
                        {"attention_dropout", s.attention_dropout},
                        {"classifier_dropout", s.classifier_dropout},
                        {"seed", s.seed},
+                       {"origin", s.origin},
                        {"eval_steps", s.eval_steps},
                        {"metric", s.metric},
                        {"patience", s.patience},
@@ -385,8 +548,17 @@ Json digest_settings(const LoopSettings& s) {
 LoopResult train(Network& network, Objective& objective, const LoopSettings& settings, bool resume,
                  Communicator* communicator, const std::function<void(const StepLog&)>& on_step) {
   Run run(network, objective, settings, communicator);
-  if (resume && !settings.folder.empty()) {
-    if (const auto state = read_newest_checkpoint(settings.folder)) run.restore(*state);
+  if (!settings.folder.empty()) {
+    const auto state = resume ? read_newest_checkpoint(settings.folder) : std::nullopt;
+    if (state) run.restore(*state);
+    if (communicator == nullptr || communicator->rank() == 0) {
+      clear_leftovers(settings.folder);
+      remove_checkpoints_after(settings.folder, state ? state->step : -1);
+      // The best weights of a run that was killed before its first checkpoint are of no use to this one.
+      const std::filesystem::path best = settings.folder / "best";
+      clear_leftovers(best);
+      if (!state) remove_checkpoints_after(best, -1);
+    }
   }
   return run.run(on_step);
 }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "train/batches.h"
 #include "train/schedule.h"
 
@@ -51,8 +52,12 @@ struct LoopSettings {
   double average =
       0;  // decay of an exponential average of the weights, which is then evaluated and kept; 0: none
   std::string precision = "fp32";
+  std::string
+      loss_scaling;         // train/loss_scaler.h; empty: "pytorch" where the precision needs it, else "none"
+  int64_t record_step = 0;  // the step whose numbers are recorded for `penjing numerics --diagnose`; 0: none
   double hidden_dropout = -1, attention_dropout = -1, classifier_dropout = -1;  // below 0: the model's own
   uint64_t seed = 1;
+  Json origin = Json::object();  // what else decides the numbers: model, task, data; part of the digest
 
   int64_t eval_steps = 0;  // 0: after every epoch
   std::string metric;      // decides which weights are best; empty: the task's main one
@@ -64,6 +69,7 @@ struct LoopSettings {
   double save_minutes = 10;
   int keep = 2;  // checkpoints
   int64_t log_steps = 10;
+  std::filesystem::path dump;  // where the first steps are written out (step_dump.h); empty: nowhere
 };
 
 struct Evaluated {
@@ -84,7 +90,7 @@ struct LoopResult {
 // One step as the log sees it.
 struct StepLog {
   int64_t step = 0, total = 0;
-  double epoch = 0, loss = 0, learning_rate = 0, gradient_norm = 0, seconds = 0;
+  double epoch = 0, loss = 0, learning_rate = 0, gradient_norm = 0, scale = 1, seconds = 0;
   int64_t tokens = 0;
 };
 

@@ -78,7 +78,13 @@ void declare_training(CLI::App& app) {
   app.add_option("--dropout", l.hidden_dropout, "instead of the model's own");
   app.add_option("--attention-dropout", l.attention_dropout, "instead of the model's own");
   app.add_option("--classifier-dropout", l.classifier_dropout, "instead of the model's own");
-  app.add_option("--precision", l.precision, "fp32, bf16")->capture_default_str();
+  app.add_option("--precision", l.precision, "fp32, bf16, fp16, tf32, fp8: docs/mixed-precision.md")
+      ->capture_default_str();
+  app.add_option("--loss-scaling", l.loss_scaling,
+                 "none, pytorch, deepspeed, or a fixed scale; default: pytorch where the precision needs it");
+  app.add_option("--record-step", l.record_step,
+                 "record step N for `penjing numerics --diagnose OUT.training`")
+      ->check(CLI::PositiveNumber);
   app.add_option("--seed", l.seed, "of order, dropout and fresh weights")->capture_default_str();
 }
 
@@ -93,6 +99,8 @@ void declare_run(CLI::App& app) {
   app.add_option("--save-steps", l.save_steps, "checkpoint every N steps")->check(CLI::PositiveNumber);
   app.add_option("--save-minutes", l.save_minutes, "checkpoint every N minutes")->capture_default_str();
   app.add_option("--keep", l.keep, "checkpoints kept")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--dump-step", l.dump,
+                 "folder for the first step's gradients and parameters and ten steps' tokens and losses");
   app.add_flag("--resume", options.settings.resume, "go on with the run that was begun at --out");
 }
 
