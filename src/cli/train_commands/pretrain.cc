@@ -101,7 +101,8 @@ void declare_training(CLI::App& app) {
   app.add_option("--clip", l.clip_norm, "norm of all gradients at most; 0: none")->capture_default_str();
   app.add_option("--dropout", l.hidden_dropout, "instead of the model's own");
   app.add_option("--attention-dropout", l.attention_dropout, "instead of the model's own");
-  app.add_option("--precision", l.precision, "fp32, bf16")->capture_default_str();
+  app.add_option("--precision", l.precision, "fp32, bf16, fp16, tf32, fp8 (the last three emulated)")
+      ->capture_default_str();
   app.add_option("--seed", l.seed, "of fresh weights, order, masks and dropout")->capture_default_str();
   app.add_option("--eval-steps", l.eval_steps, "score every N steps; default: at the end")
       ->check(CLI::PositiveNumber);
