@@ -38,11 +38,12 @@ std::vector<SideFile> tokenizer_files(const fs::path& folder) {
 Start read_start(const PretrainSettings& settings) {
   Start start;
   if (settings.model.empty()) {
-    start.tokenizer = Tokenizer::load(settings.tokenizer);
+    const fs::path source = resolve_model(settings.tokenizer.string());
+    start.tokenizer = Tokenizer::load(source);
     BertSizes sizes = settings.sizes;
     sizes.vocab_size = start.tokenizer->vocab_size();
     start.model = new_bert(sizes, settings.loop.seed);
-    start.model.side_files = tokenizer_files(settings.tokenizer);
+    start.model.side_files = tokenizer_files(source);
     return start;
   }
   const fs::path source = resolve_model(settings.model);
