@@ -164,7 +164,22 @@ Parameters load_parameters(const Model& model) {
 }
 
 void store_parameters(const Parameters& parameters, Model& model) {
-  for (const Parameters::Entry& entry : parameters) model.tensors.set(entry.name, from_torch(entry.tensor));
+  for (const Parameters::Entry& entry : parameters) {
+    model.tensors.set(entry.name, from_torch(entry.tensor));
+    if (!entry.name.ends_with(".weight")) continue;
+    // What else says the weight in another form, now stale.
+    const std::string base = entry.name.substr(0, entry.name.size() - std::string_view(".weight").size());
+    for (const char* part : {".weight_scale", ".weight_zero_point", ".weight_left", ".weight_right",
+                             ".smooth", ".input_scale", ".input_zero_point"}) {
+      model.tensors.erase(base + part);
+    }
+  }
+  model.config.erase("quantization_config");
+  const Json* compression = model.config.find("compression_config");
+  if (compression != nullptr && compression->contains("attention")) use_float_attention(model);
+  for (const char* key : {"dtype", "torch_dtype"}) {
+    if (model.config.contains(key)) model.config.set(key, "float32");
+  }
 }
 
 }  // namespace penjing::train

@@ -38,7 +38,8 @@ class Parameters {
 // Every floating-point tensor of the model that its description uses (a quantized linear layer is expanded to
 // FP32).
 Parameters load_parameters(const Model& model);
-// Puts the parameters' values back as F32 tensors. Tensors of other names stay.
+// Puts the parameters' values back as F32 tensors; what a quantized or factorized layer had instead goes, and
+// config.json tells of no quantization any more. Tensors of other names stay.
 void store_parameters(const Parameters& parameters, Model& model);
 
 // Copies between the two kinds of tensor.

@@ -11,6 +11,7 @@ from program import SOURCE
 
 PROJECT = """cmake_minimum_required(VERSION 3.25)
 project(lists NONE)
+set(PENJING_TRAIN ON)
 list(APPEND CMAKE_MODULE_PATH ${PROJECT_SOURCE_DIR}/cmake)
 include(registered_tests)
 penjing_check_registered_tests()
@@ -25,6 +26,10 @@ ADDED = [
      ("method indented_toy", "tests/compress/indented_toy_test.cc")),
     ("src/model/architectures.def", "PENJING_ARCHITECTURE(toy)", ("architecture toy", "tests/model/toy_test.cc")),
     ("src/cli/commands.def", "PENJING_COMMAND(clip_toys)", ("command clip-toys", "tests/cli")),
+    ("src/train/objectives.def", "PENJING_OBJECTIVE(toys)", ("objective toys", "tests/train")),
+    ("src/train/optimizers.def", "PENJING_OPTIMIZER(toy_descent)", ("optimizer toy_descent", "tests/train")),
+    ("src/cli/train_commands.def", 'PENJING_TRAIN_COMMAND(teach_toys, "teach-toys", "teaches toys")',
+     ("teach-toys", "tests/cli")),
     ("src/kernels/gemm_toy/kernels.def", "PENJING_KERNEL(ref)", ("kernel family gemm_toy", "tests/kernels")),
 ]
 

@@ -1,7 +1,6 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,9 +25,9 @@ TrainingState some_state(int64_t step) {
 
 class Checkpoints : public ::testing::Test {
  protected:
-  fs::path folder_ = fs::path(::testing::TempDir()) /
-                     ("penjing_checkpoints_" + std::to_string(::getpid()) + "_" +
-                      ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  fs::path folder_ =
+      fs::path(::testing::TempDir()) / ("penjing_checkpoints_" + std::to_string(::getpid()) + "_" +
+                                        ::testing::UnitTest::GetInstance()->current_test_info()->name());
   void SetUp() override { fs::create_directories(folder_); }
   void TearDown() override { fs::remove_all(folder_); }
   fs::path part(int64_t step, const char* name) const {

@@ -28,7 +28,8 @@ TEST(WeightAverage, FollowsItsFormulaAndChangesPlaces) {
   w.fill_(7);
   average.update(parameters);
   loaded.update(parameters);
-  EXPECT_EQ(read_floats(average.save(parameters).at("w"), "w"), read_floats(loaded.save(parameters).at("w"), "w"));
+  EXPECT_EQ(read_floats(average.save(parameters).at("w"), "w"),
+            read_floats(loaded.save(parameters).at("w"), "w"));
 }
 
 }  // namespace

@@ -1,0 +1,109 @@
+// penjing finetune as its users run it: what it writes, and what it refuses.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "base/json.h"
+#include "tests/cli/program_run.h"
+#include "tests/cli/tiny_folder.h"
+
+namespace penjing {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ProgramResult;
+using testing::run_program;
+
+class Finetune : public ::testing::Test {
+ protected:
+  fs::path work_ =
+      fs::path(::testing::TempDir()) / ("penjing_finetune_" + std::to_string(::getpid()) + "_" +
+                                        ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  void SetUp() override {
+    if (!fs::exists(fs::path(PENJING_BINARY_DIR) / "penjing-train")) {
+      GTEST_SKIP() << "built without PENJING_TRAIN";
+    }
+    fs::create_directories(work_ / "data");
+    testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
+    // A cat or a dog, in sentences of some length: a task that the tiny model learns.
+    const char* places[] = {"the mat", "a house", "the big house", "a red mat .", "the red house ,"};
+    std::ofstream train(work_ / "data/train.tsv"), dev(work_ / "data/dev.tsv");
+    for (std::ofstream* file : {&train, &dev}) *file << "sentence\tlabel\n";
+    for (int i = 0; i < 40; ++i) {
+      (i % 5 == 4 ? dev : train) << (i % 2 == 0 ? "the cat sat on " : "a dog ran in ") << places[i % 5]
+                                 << "\t" << (i % 2 == 0 ? "cat" : "dog") << "\n";
+    }
+  }
+  void TearDown() override { fs::remove_all(work_); }
+  std::string path(const std::string& name) const { return (work_ / name).string(); }
+  ProgramResult finetune(std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {"finetune", path("model"), "--data", path("data"),
+                                          "--out",    path("out"),   "--quiet"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program({arguments});
+  }
+};
+
+TEST_F(Finetune, WhatItTrainsIsAModelThatTheRuntimeRuns) {
+  const ProgramResult help = run_program({{"finetune", "--help"}});
+  EXPECT_EQ(help.status, 0);
+  EXPECT_NE(help.out.find("penjing finetune "), std::string::npos);
+
+  const ProgramResult trained = finetune({"--task", "classification", "--epochs", "8", "--batch-size", "4",
+                                          "--learning-rate", "2e-3", "--dump-step", path("dump"), "--json"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  const Json report = Json::parse(trained.out, "report");
+  EXPECT_EQ(report.find("steps")->as_int("steps"), 64);
+  const auto& evaluations = report.find("evaluations")->as_array("evaluations");
+  ASSERT_EQ(evaluations.size(), 8u);
+  EXPECT_EQ(evaluations.back().find("scores")->find("accuracy")->as_double("accuracy"), 1);
+
+  // The same score by the runtime, and the classes by name.
+  const ProgramResult scored = run_program({{"eval", path("out"), "--task", "classification", "--data",
+                                             path("data"), "--split", "dev", "--json"}});
+  EXPECT_EQ(scored.status, 0) << scored.err;
+  const ProgramResult classified = run_program({{"classify", path("out"), "a dog ran in the house"}});
+  EXPECT_EQ(classified.status, 0) << classified.err;
+  EXPECT_NE(classified.out.find("dog"), std::string::npos) << classified.out;
+
+  // The first ten steps: the loss of two balanced classes begins near ln 2.
+  std::ifstream steps(path("dump/steps.jsonl"));
+  std::string line;
+  int count = 0;
+  for (; std::getline(steps, line); ++count) {
+    const Json step = Json::parse(line, "steps.jsonl");
+    EXPECT_EQ(step.find("examples")->as_array("").size(), 4u);
+    EXPECT_EQ(step.find("ids")->as_array("").size(), 4u);
+    if (count == 0) EXPECT_NEAR(step.find("loss")->as_double("loss"), std::log(2.0), 0.3);
+  }
+  EXPECT_EQ(count, 10);
+  EXPECT_TRUE(fs::exists(path("dump/gradients.safetensors")));
+  EXPECT_TRUE(fs::exists(path("dump/parameters.safetensors")));
+}
+
+TEST_F(Finetune, WrongSettingsAreRefusedBeforeAnyStep) {
+  for (const auto& [options, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"--task", "no-such-task"}, "no-such-task"},
+           {{"--task", "regression"}, "cat"},
+           {{"--task", "classification", "--group", "classifier:rate=x"}, "rate"},
+           {{"--task", "classification", "--group", "nothing_has_this_name:frozen"}, "nothing_has_this_name"},
+           {{"--task", "classification", "--group", ".:frozen"}, "frozen"},
+           {{"--task", "classification", "--schedule", "polynomial"}, "polynomial"},
+           {{"--task", "classification", "--precision", "fp5"}, "fp5"},
+           {{"--task", "classification", "--label-smoothing", "2"}, "smoothing"}}) {
+    const ProgramResult result = finetune(options);
+    EXPECT_TRUE(result.status == 2 || result.status == 4) << result.status << " " << result.err;
+    EXPECT_NE(result.err.find(said), std::string::npos) << said << ": " << result.err;
+    EXPECT_FALSE(fs::exists(path("out")));
+  }
+  fs::create_directories(path("out"));
+  std::ofstream(path("out/file")) << "mine";
+  const ProgramResult there = finetune({"--task", "classification"});
+  EXPECT_EQ(there.status, 2) << there.err;
+}
+
+}  // namespace
+}  // namespace penjing
