@@ -1,5 +1,6 @@
 #include "train/loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include "base/progress.h"
 #include "train/checkpoint.h"
 #include "train/parameter_rules.h"
+#include "train/rank_agreement.h"
 #include "train/weight_average.h"
 
 namespace penjing::train {
@@ -30,11 +32,15 @@ std::vector<int64_t> tokens_of(const Objective& objective, std::span<const int64
   return tokens;
 }
 
-std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
-  if (objective.is_stream()) return std::nullopt;
+std::vector<int64_t> all_examples(const Objective& objective) {
   std::vector<int64_t> all(static_cast<std::size_t>(objective.num_examples()));
   std::iota(all.begin(), all.end(), int64_t{0});
-  return Batches(tokens_of(objective, all), settings);
+  return all;
+}
+
+std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
+  if (objective.is_stream()) return std::nullopt;
+  return Batches(tokens_of(objective, all_examples(objective)), settings);
 }
 
 // A run in progress.
@@ -100,10 +106,15 @@ class Run {
   LoopResult run(const std::function<void(const StepLog&)>& on_step) {
     Progress progress("training", total_ - step_, "steps");
     saved_at_ = now();
+    if (communicator_ != nullptr) {
+      const std::vector<int64_t> lengths =
+          batches_ ? tokens_of(objective_, all_examples(objective_)) : std::vector<int64_t>();
+      require_same_start(*communicator_, network_.parameters, settings_, lengths, step_);
+    }
     while (step_ < total_ && !result_.stopped_early) {
-      if (interrupted()) {
+      if (communicator_ == nullptr ? interrupted() : rank_interrupted_) {
         save();
-        check_interrupt();
+        throw Interrupted{};
       }
       const StepLog log = take_step();
       result_.tokens += log.tokens;
@@ -117,8 +128,7 @@ class Run {
         evaluate();
       }
       const bool save_by_steps = settings_.save_steps > 0 && step_ % settings_.save_steps == 0;
-      const bool save_by_time = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;
-      if (step_ < total_ && (save_by_steps || save_by_time)) save();
+      if (step_ < total_ && (save_by_steps || time_to_save_)) save();
       if (end_of_epoch && step_ < total_) {
         epoch_loss_ = 0;
         epoch_steps_ = 0;
@@ -184,6 +194,7 @@ class Run {
     const auto parts = split_by_tokens(mine, tokens_of(objective_, mine), most);
     const auto epoch_number = static_cast<int64_t>(epoch());
     double loss = 0;
+    time_to_save_ = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const LossSum part = objective_.loss(network_, context(true), parts[p], epoch_number);
       loss += part.sum.item<double>() / weight;
@@ -192,9 +203,12 @@ class Run {
     }
     if (communicator_ != nullptr) {
       communicator_->finish_gradients();
-      std::vector<double> sums = {loss};
+      // What a rank alone knows is decided for all: a signal to any of them, the clock of rank 0.
+      std::vector<double> sums = {loss, interrupted() ? 1.0 : 0.0, rank() == 0 && time_to_save_ ? 1.0 : 0.0};
       communicator_->sum(sums);
       loss = sums[0];
+      rank_interrupted_ = sums[1] > 0;
+      time_to_save_ = sums[2] > 0;
     }
     const std::vector<int64_t> tokens = tokens_of(objective_, examples);
     return {loss, std::accumulate(tokens.begin(), tokens.end(), int64_t{0})};
@@ -238,19 +252,47 @@ class Run {
     return log;
   }
 
+  // Rank 0 does it while the others wait.
+  void on_first(const std::function<void()>& work) {
+    if (communicator_ == nullptr) return work();
+    communicator_->on_first(work);
+  }
+
+  // The same on all ranks: those of rank 0.
+  std::vector<std::pair<std::string, double>> score() {
+    std::string names;
+    std::vector<double> values;
+    on_first([&] {
+      const TaskResult task = objective_.evaluate(network_, context(false));
+      std::vector<std::size_t> all(task.num_examples);
+      std::iota(all.begin(), all.end(), 0);
+      for (const Metric& metric : task.metrics) {
+        names += metric.name + "\n";
+        values.push_back(metric.value(all));
+      }
+    });
+    if (communicator_ != nullptr) {
+      names = communicator_->gather(names)[0];
+      values.resize(static_cast<std::size_t>(std::count(names.begin(), names.end(), '\n')), 0);
+      communicator_->sum(values);
+    }
+    std::vector<std::pair<std::string, double>> scores;
+    for (const double value : values) {
+      const std::size_t end = names.find('\n');
+      scores.emplace_back(names.substr(0, end), value);
+      names.erase(0, end + 1);
+    }
+    return scores;
+  }
+
   void evaluate() {
     if (average_) average_->exchange(network_.parameters);
-    const TaskResult task = objective_.evaluate(network_, context(false));
     Evaluated evaluated;
     evaluated.step = step_;
     evaluated.epoch = epoch();
-    std::vector<std::size_t> all(task.num_examples);
-    std::iota(all.begin(), all.end(), 0);
     std::optional<double> decisive;
-    for (const Metric& metric : task.metrics) {
-      const double value = metric.value(all);
-      evaluated.scores.emplace_back(metric.name, value);
-      const bool decides = settings_.metric.empty() ? !decisive : metric.name == settings_.metric;
+    for (const auto& [name, value] : evaluated.scores) {
+      const bool decides = settings_.metric.empty() ? !decisive : name == settings_.metric;
       if (decides) decisive = value;
     }
     if (!decisive) {
@@ -273,13 +315,14 @@ class Run {
   // The best weights lie in memory, and in the folder for a resumed run.
   void write_best() {
     best_ = save_parameters(network_.parameters);
-    if (!settings_.folder.empty() && rank() == 0) {
+    if (settings_.folder.empty()) return;
+    on_first([&] {
       TrainingState state;
       state.step = step_;
       state.parameters = best_;
       write_checkpoint(settings_.folder / "best", state);
       remove_old_checkpoints(settings_.folder / "best", 1);
-    }
+    });
   }
   TensorMap read_best() const {
     if (best_.size() > 0) return best_;
@@ -294,7 +337,7 @@ class Run {
   void save() {
     saved_at_ = now();
     if (settings_.folder.empty()) return;
-    if (rank() == 0) {
+    on_first([&] {
       TrainingState state;
       state.step = step_;
       state.parameters = save_parameters(network_.parameters);
@@ -317,8 +360,7 @@ class Run {
                                  {"evaluations", evaluations}});
       write_checkpoint(settings_.folder, state);
       remove_old_checkpoints(settings_.folder, settings_.keep);
-    }
-    if (communicator_ != nullptr) communicator_->barrier();
+    });
   }
 
   Network& network_;
@@ -339,6 +381,7 @@ class Run {
   double epoch_loss_ = 0;
   int64_t epoch_steps_ = 0;
   double saved_at_ = 0;
+  bool time_to_save_ = false, rank_interrupted_ = false;
   LoopResult result_;
 };
 
