@@ -95,7 +95,7 @@ struct RankMonitor::State {
       if (at - seen[r].at > timeout) dead.push_back(r);
     }
     if (!dead.empty()) {
-      return fmt::format("{}: no sign of life for {} s", list(dead), timeout.count() / 1000.0);
+      return fmt::format("{}: no sign of life for {} s", list(dead), timeout.count() / 1000);
     }
     if (store->add("alarms", 0) == 0) return "";
     if (alarm_at == Clock::time_point{}) alarm_at = at;
