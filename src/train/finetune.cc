@@ -8,6 +8,8 @@
 #include "compress/provenance.h"
 #include "io/model_folder.h"
 #include "train/loop.h"
+#include "train/ranks.h"
+#include "train/settings_digest.h"
 #include "train/training_folder.h"
 
 namespace penjing::train {
@@ -39,22 +41,26 @@ int64_t longest(const Model& model, int64_t wanted) {
   return std::min(wanted > 0 ? wanted : most, most);
 }
 
-}  // namespace
-
-FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
-                        const std::function<void(const StepLog&)>& on_step) {
+FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Communicator* communicator,
+                             const std::function<void(const std::string&)>& tell_user,
+                             const std::function<void(const StepLog&)>& on_step) {
   const ObjectiveKind* kind = find_objective(settings.task);
   if (kind == nullptr) {
     fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
   }
   FinetuneResult result;
-  result.training_folder = enter_training_folder(settings.out, settings.resume);
+  result.rank = communicator == nullptr ? 0 : communicator->rank();
+  result.training_folder = settings.out.string() + ".training";
+  on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
+  const auto tell = [&](const std::string& text) {
+    if (result.rank == 0) tell_user(text);
+  };
 
   const fs::path source = resolve_model(settings.model);
   const Model original = read_model(source);
   Model model = original;
   const auto tokenizer = Tokenizer::load(source);
-  ThreadPool pool(settings.threads);
+  ThreadPool pool(threads);
   at::set_num_threads(pool.num_threads());
 
   ObjectiveInput input;
@@ -80,13 +86,12 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
   LoopSettings loop = settings.loop;
   loop.folder = result.training_folder;
   loop.origin = describe_origin(settings, *objective);
-  result.loop = train(network, *objective, loop, settings.resume, nullptr, on_step);
+  result.loop = train(network, *objective, loop, settings.resume, communicator, on_step);
 
   store_parameters(network.parameters, model);
   const std::unique_ptr<Arithmetic> arithmetic = make_arithmetic("fp32");
   ForwardContext context;
   context.arithmetic = arithmetic.get();
-  objective->finish(network, context, model);
   Json details = Json::object({{"task", settings.task},
                                {"data", settings.data.data.filename().string()},
                                {"steps", result.loop.steps},
@@ -97,9 +102,24 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
     details.set("scores", scores);
   }
   const auto bytes = measure_folder(source).weights;
-  write_model(
-      model, settings.out,
-      describe_provenance(original, {"finetune", digest_settings(loop), details}, bytes, bytes, nullptr));
+  on_first(communicator, [&] {
+    objective->finish(network, context, model);
+    write_model(
+        model, settings.out,
+        describe_provenance(original, {"finetune", digest_settings(loop), details}, bytes, bytes, nullptr));
+  });
+  return result;
+}
+
+}  // namespace
+
+FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
+                        const std::function<void(const StepLog&)>& on_step) {
+  FinetuneResult result;
+  run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
+           [&](int threads, Communicator* communicator) {
+             result = finetune_rank(settings, threads, communicator, tell, on_step);
+           });
   return result;
 }
 

@@ -19,17 +19,23 @@ struct FinetuneSettings {
   std::filesystem::path
       out;            // a model folder that appears when all is done; logs and checkpoints: out + ".training"
   LoopSettings loop;  // folder is set from `out`
-  int threads = 0;    // 0: all that the process may use
+  int threads = 0;    // 0: all that the process may use, its share where ranks of one machine share them
+  // Of a run of several ranks (launch_environment.h): seconds that a rank may be late, and bytes of gradients
+  // sent together.
+  double timeout = 300;
+  int64_t bucket_bytes = int64_t{25} << 20;
   bool resume = false;
 };
 
 struct FinetuneResult {
   LoopResult loop;
   std::filesystem::path training_folder;
+  int rank = 0;  // of this process: the first alone writes and reports
 };
 
-// tell: lines for the user before training (data, lengths, parameters). kInput when `out` exists, or when a
-// run of the same name was begun and `resume` is false.
+// One process, or one rank of several as the environment says. tell: lines for the user before training
+// (data, lengths, parameters). kInput when `out` exists, or when a run of the same name was begun and
+// `resume` is false.
 FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step = {});
 

@@ -13,6 +13,8 @@
 #include "train/checkpoint.h"
 #include "train/loss_scaler.h"
 #include "train/parameter_rules.h"
+#include "train/rank_agreement.h"
+#include "train/settings_digest.h"
 #include "train/step_dump.h"
 #include "train/step_recorder.h"
 #include "train/train_log.h"
@@ -36,26 +38,15 @@ std::vector<int64_t> tokens_of(const Objective& objective, std::span<const int64
   return tokens;
 }
 
-std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
-  if (objective.is_stream()) return std::nullopt;
+std::vector<int64_t> all_examples(const Objective& objective) {
   std::vector<int64_t> all(static_cast<std::size_t>(objective.num_examples()));
   std::iota(all.begin(), all.end(), int64_t{0});
-  return Batches(tokens_of(objective, all), settings);
+  return all;
 }
 
-// "learning_rate 2e-05, now 1e-05; seed 1, now 2"
-std::string differences(const Json& before, const Json& now) {
-  std::string text;
-  const auto shown = [](const Json* value) { return value == nullptr ? std::string("none") : value->dump(); };
-  for (const auto& [name, value] : now.as_object("settings")) {
-    const Json* old = before.find(name);
-    if (old != nullptr && *old == value) continue;
-    if (!text.empty()) text += "; ";
-    text += old != nullptr && old->is_object() && value.is_object()
-                ? differences(*old, value)
-                : fmt::format("{} {}, now {}", name, shown(old), value.dump());
-  }
-  return text;
+std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
+  if (objective.is_stream()) return std::nullopt;
+  return Batches(tokens_of(objective, all_examples(objective)), settings);
 }
 
 // A run in progress.
@@ -100,7 +91,8 @@ class Run {
     if (digest == nullptr || !(*digest == mine)) {
       fail(ErrorKind::kInput,
            "{}: the checkpoints are of a run with other settings{}; choose another --out, or remove it",
-           settings_.folder.string(), digest == nullptr ? "" : " (" + differences(*digest, mine) + ")");
+           settings_.folder.string(),
+           digest == nullptr ? "" : " (" + describe_differences(*digest, mine) + ")");
     }
     load_parameters_from(state.parameters, network_.parameters);
     optimizer_->load(network_.parameters, state.optimizer);
@@ -145,11 +137,16 @@ class Run {
     std::optional<Progress> progress;  // the log has its own
     if (!log_ && rank() == 0) progress.emplace("training", total_, "steps", step_);
     saved_at_ = now();
+    if (communicator_ != nullptr) {
+      const std::vector<int64_t> lengths =
+          batches_ ? tokens_of(objective_, all_examples(objective_)) : std::vector<int64_t>();
+      require_same_start(*communicator_, network_.parameters, settings_, lengths, step_);
+    }
     if (!evaluated_) finish_step();  // what the interrupted process had no time for
     while (step_ < total_ && !result_.stopped_early) {
-      if (interrupted()) {
+      if (communicator_ == nullptr ? interrupted() : rank_interrupted_) {
         save();
-        check_interrupt();
+        throw Interrupted{};
       }
       const StepLog log = take_step();
       result_.tokens += log.tokens;
@@ -180,7 +177,7 @@ class Run {
       try {
         evaluate();
       } catch (const Interrupted&) {
-        save();
+        if (communicator_ == nullptr) save();
         throw;
       }
     }
@@ -190,8 +187,7 @@ class Run {
       epoch_steps_ = 0;
     }
     const bool save_by_steps = settings_.save_steps > 0 && step_ % settings_.save_steps == 0;
-    const bool save_by_time = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;
-    if (step_ < total_ && (save_by_steps || save_by_time)) save();
+    if (step_ < total_ && (save_by_steps || time_to_save_)) save();
   }
 
   ForwardContext context(bool training) const {
@@ -246,6 +242,7 @@ class Run {
     const auto parts = split_by_tokens(mine, tokens_of(objective_, mine), most);
     const auto epoch_number = static_cast<int64_t>(epoch());
     double loss = 0;
+    time_to_save_ = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const LossSum part = objective_.loss(network_, context(true), parts[p], epoch_number);
       loss += part.sum.item<double>() / weight;
@@ -254,9 +251,12 @@ class Run {
     }
     if (communicator_ != nullptr) {
       communicator_->finish_gradients();
-      std::vector<double> sums = {loss};
+      // What a rank alone knows is decided for all: a signal to any of them, the clock of rank 0.
+      std::vector<double> sums = {loss, interrupted() ? 1.0 : 0.0, rank() == 0 && time_to_save_ ? 1.0 : 0.0};
       communicator_->sum(sums);
       loss = sums[0];
+      rank_interrupted_ = sums[1] > 0;
+      time_to_save_ = sums[2] > 0;
     }
     const std::vector<int64_t> tokens = tokens_of(objective_, examples);
     return {loss, std::accumulate(tokens.begin(), tokens.end(), int64_t{0})};
@@ -385,19 +385,48 @@ class Run {
     Run& run_;
   };
 
+  // Rank 0 does it while the others wait.
+  void on_first(const std::function<void()>& work) {
+    if (communicator_ == nullptr) return work();
+    communicator_->on_first(work);
+  }
+
+  // The same on all ranks: those of rank 0.
+  std::vector<std::pair<std::string, double>> score() {
+    std::string names;
+    std::vector<double> values;
+    on_first([&] {
+      const TaskResult task = objective_.evaluate(network_, context(false));
+      std::vector<std::size_t> all(task.num_examples);
+      std::iota(all.begin(), all.end(), 0);
+      for (const Metric& metric : task.metrics) {
+        names += metric.name + "\n";
+        values.push_back(metric.value(all));
+      }
+    });
+    if (communicator_ != nullptr) {
+      names = communicator_->gather(names)[0];
+      values.resize(static_cast<std::size_t>(std::count(names.begin(), names.end(), '\n')), 0);
+      communicator_->sum(values);
+    }
+    std::vector<std::pair<std::string, double>> scores;
+    for (const double value : values) {
+      const std::size_t end = names.find('\n');
+      scores.emplace_back(names.substr(0, end), value);
+      names.erase(0, end + 1);
+    }
+    return scores;
+  }
+
   void evaluate() {
     const Averaged averaged(*this);
-    const TaskResult task = objective_.evaluate(network_, context(false));
     Evaluated evaluated;
     evaluated.step = step_;
     evaluated.epoch = epoch();
-    std::vector<std::size_t> all(task.num_examples);
-    std::iota(all.begin(), all.end(), 0);
+    evaluated.scores = score();
     std::optional<double> decisive;
-    for (const Metric& metric : task.metrics) {
-      const double value = metric.value(all);
-      evaluated.scores.emplace_back(metric.name, value);
-      const bool decides = settings_.metric.empty() ? !decisive : metric.name == settings_.metric;
+    for (const auto& [name, value] : evaluated.scores) {
+      const bool decides = settings_.metric.empty() ? !decisive : name == settings_.metric;
       if (decides) decisive = value;
     }
     if (!decisive) {
@@ -424,13 +453,14 @@ class Run {
   // The best weights lie in memory, and in the folder for a resumed run.
   void write_best() {
     best_ = save_parameters(network_.parameters);
-    if (!settings_.folder.empty() && rank() == 0) {
+    if (settings_.folder.empty()) return;
+    on_first([&] {
       TrainingState state;
       state.step = step_;
       state.parameters = best_;
       write_checkpoint(settings_.folder / "best", state);
       remove_old_checkpoints(settings_.folder / "best", 1);
-    }
+    });
   }
   TensorMap read_best() const {
     if (best_.size() > 0) return best_;
@@ -445,7 +475,7 @@ class Run {
   void save() {
     saved_at_ = now();
     if (settings_.folder.empty()) return;
-    if (rank() == 0) {
+    on_first([&] {
       TrainingState state;
       state.step = step_;
       state.parameters = save_parameters(network_.parameters);
@@ -471,8 +501,7 @@ class Run {
                                  {"evaluations", evaluations}});
       write_checkpoint(settings_.folder, state);
       remove_old_checkpoints(settings_.folder, settings_.keep);
-    }
-    if (communicator_ != nullptr) communicator_->barrier();
+    });
   }
 
   Network& network_;
@@ -500,50 +529,11 @@ class Run {
   std::optional<TrainLog> log_;
   LoggedStep since_;  // sums since the last line of the log
   int64_t since_steps_ = 0;
+  bool time_to_save_ = false, rank_interrupted_ = false;
   LoopResult result_;
 };
 
 }  // namespace
-
-Json digest_settings(const LoopSettings& s) {
-  Json groups = Json::array();
-  for (const ParameterGroup& group : s.rules.groups) {
-    groups.push_back(Json::object({{"pattern", group.pattern},
-                                   {"rate", group.rate},
-                                   {"weight_decay", group.weight_decay},
-                                   {"frozen", group.frozen}}));
-  }
-  return Json::object({{"epochs", s.epochs},
-                       {"max_steps", s.max_steps},
-                       {"batch_size", s.batches.batch_size},
-                       {"batch_tokens", s.batches.batch_tokens},
-                       {"micro_tokens", s.micro_tokens},
-                       {"optimizer", s.optimizer.name},
-                       {"beta1", s.optimizer.beta1},
-                       {"beta2", s.optimizer.beta2},
-                       {"epsilon", s.optimizer.epsilon},
-                       {"momentum", s.optimizer.momentum},
-                       {"weight_decay", s.rules.weight_decay},
-                       {"layer_decay", s.rules.layer_decay},
-                       {"freeze_encoder", s.rules.freeze_encoder},
-                       {"groups", groups},
-                       {"learning_rate", s.learning_rate},
-                       {"schedule", static_cast<int64_t>(s.schedule)},
-                       {"warmup", s.warmup},
-                       {"clip_norm", s.clip_norm},
-                       {"average", s.average},
-                       {"precision", s.precision},
-                       {"loss_scaling", s.loss_scaling},
-                       {"hidden_dropout", s.hidden_dropout},
-                       {"attention_dropout", s.attention_dropout},
-                       {"classifier_dropout", s.classifier_dropout},
-                       {"seed", s.seed},
-                       {"origin", s.origin},
-                       {"eval_steps", s.eval_steps},
-                       {"metric", s.metric},
-                       {"patience", s.patience},
-                       {"keep_best", s.keep_best}});
-}
 
 LoopResult train(Network& network, Objective& objective, const LoopSettings& settings, bool resume,
                  Communicator* communicator, const std::function<void(const StepLog&)>& on_step) {

@@ -8,9 +8,6 @@
 
 namespace penjing::train {
 
-// What settings decide the numbers: a run is resumed with equal ones only.
-Json digest_settings(const LoopSettings& settings);
-
 // Trains network.parameters on the objective. Resumes from settings.folder's newest checkpoint when `resume`.
 // Interrupted (base/interrupt.h) between two steps: writes a checkpoint, then throws. kFormat when loss or
 // gradients are not finite (the checkpoints are from before). communicator: null for one process.

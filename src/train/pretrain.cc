@@ -7,6 +7,7 @@
 #include "compress/provenance.h"
 #include "io/model_folder.h"
 #include "train/loop.h"
+#include "train/settings_digest.h"
 #include "train/training_folder.h"
 
 namespace penjing::train {

@@ -5,8 +5,10 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/command.h"
+#include "train/launch_environment.h"
 
 namespace penjing::cli {
 
@@ -16,7 +18,7 @@ struct Options {
   train::FinetuneSettings settings;
   std::string schedule = "linear", class_weights, loss;
   int64_t limit = 0;
-  double label_smoothing = 0;
+  double label_smoothing = 0, bucket_megabytes = 25;
   bool no_eval = false;
   std::vector<std::string> groups;
 };
@@ -101,6 +103,13 @@ void declare_run(CLI::App& app) {
   app.add_option("--keep", l.keep, "checkpoints kept")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--dump-step", l.dump,
                  "folder for the first step's gradients and parameters and ten steps' tokens and losses");
+  app.add_option("--timeout", options.settings.timeout,
+                 "several ranks (docs/distributed.md): seconds that one may be late")
+      ->capture_default_str();
+  app.add_option("--bucket-mb", options.bucket_megabytes,
+                 "several ranks: megabytes of gradients sent together")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_flag("--resume", options.settings.resume, "go on with the run that was begun at --out");
 }
 
@@ -174,6 +183,7 @@ int run(const CommonOptions& common) {
   s.data.limit = static_cast<std::size_t>(options.limit);
   s.loop.schedule = train::parse_schedule(options.schedule);
   s.loop.batches.seed = s.loop.seed;
+  s.bucket_bytes = static_cast<int64_t>(options.bucket_megabytes * (1 << 20));
   if (options.no_eval) s.eval_split.clear();
   for (const std::string& group : options.groups) s.loop.rules.groups.push_back(parse_group(group));
   if (options.label_smoothing != 0) s.params.set("label_smoothing", options.label_smoothing);
@@ -189,7 +199,9 @@ int run(const CommonOptions& common) {
   const auto tell = [&](const std::string& text) {
     if (!common.json && !common.quiet) print_text(text);
   };
+  if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   const train::FinetuneResult result = train::finetune(s, tell);
+  if (result.rank != 0) return kDone;
   if (common.json) {
     print_json(to_json(result));
     return kDone;
