@@ -8,7 +8,10 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/command.h"
+#include "cli/training_record.h"
+#include "io/model_folder.h"
 #include "train/launch_environment.h"
+#include "train/settings_digest.h"
 
 namespace penjing::cli {
 
@@ -177,6 +180,26 @@ Json to_json(const train::FinetuneResult& result) {
                        {"evaluations", evaluations}});
 }
 
+// The ledger's facts; settings without the seed, so that runs of several seeds are one group.
+RunInfo run_info(const train::FinetuneSettings& s, int threads) {
+  RunInfo info;
+  info.kind = "finetune";
+  info.name = s.out.filename().string();
+  info.model = s.model;
+  info.task = s.task;
+  info.data = s.data.data.string();
+  info.seed = static_cast<int64_t>(s.loop.seed);
+  info.settings = train::digest_settings(s.loop);
+  info.settings.erase("seed");
+  info.settings.set("max_length", s.max_length);
+  info.settings.set("params", s.params);
+  info.inputs = hash_input(resolve_model(s.model));
+  for (const InputHash& file : hash_input(s.data.data)) info.inputs.push_back(file);
+  info.threads = threads;
+  info.output = s.out.string();
+  return info;
+}
+
 int run(const CommonOptions& common) {
   train::FinetuneSettings& s = options.settings;
   s.threads = common.threads;
@@ -196,12 +219,30 @@ int run(const CommonOptions& common) {
       weights.push_back(number(part, "--class-weights"));
     s.params.set("class_weights", weights);
   }
+  std::unique_ptr<RecordedRun> record;
+  const std::filesystem::path folder = s.out.string() + ".training";
+  // The first words come when data and model are read: from then on it is a run.
   const auto tell = [&](const std::string& text) {
+    if (!record) record = record_training(run_info(s, common.threads), folder, s.resume);
     if (!common.json && !common.quiet) print_text(text);
   };
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
-  const train::FinetuneResult result = train::finetune(s, tell);
+  train::FinetuneResult result;
+  try {
+    result = train::finetune(s, tell, [&](const train::StepLog& step) {
+      if (record && step.step % 1000 == 0) record->sample_energy();
+    });
+  } catch (const Error& error) {
+    if (record) record->fail_because(error.what());
+    throw;
+  }
   if (result.rank != 0) return kDone;
+  if (record && !result.loop.evaluations.empty()) {
+    for (const auto& [name, value] : result.loop.evaluations.back().scores) {
+      record->add_score({name, s.eval_split, value, {}, {}});
+    }
+  }
+  if (record) record->done();
   if (common.json) {
     print_json(to_json(result));
     return kDone;
