@@ -7,6 +7,10 @@
 #include "kernels/train_rows.h"
 #include "train/ops.h"
 
+#if !defined(_OPENMP)
+#error "at::parallel_for, a template, runs on one thread when it is compiled without OpenMP"
+#endif
+
 // Between tensors and the arguments of the kernels for training (src/kernels/train_*).
 namespace penjing::train {
 
