@@ -189,18 +189,18 @@ QuantParams LinearFakeQuantizer::weight_params(const Layer& layer, int64_t row) 
   return {scale, 1 / scale, 0};
 }
 
-void LinearFakeQuantizer::store_learned(Model& model) const {
+void LinearFakeQuantizer::store_learned(const Model& trained, Model& model) const {
   for (const auto& [name, layer] : layers_) {
     const auto [out, in] = std::pair(layer.spec.out, layer.spec.in);
     if (!layer.weight_scale.empty()) {
-      const at::Tensor w = parameters_.at(name + ".weight").detach().contiguous();
+      const std::vector<float> weight = read_floats(trained.tensors.at(name + ".weight"), name + ".weight");
       std::vector<std::byte> codes(static_cast<std::size_t>(out * in));
       std::vector<float> scales;
       for (int64_t row = 0; row < out; ++row) {
         const QuantParams params = weight_params(layer, row);
         scales.push_back(params.scale);
         for (int64_t i = row * in; i < (row + 1) * in; ++i) {
-          const int32_t code = quantize_value(w.data_ptr<float>()[i], params, weight_range_);
+          const int32_t code = quantize_value(weight[static_cast<std::size_t>(i)], params, weight_range_);
           codes[static_cast<std::size_t>(i)] = static_cast<std::byte>(static_cast<int8_t>(code));
         }
       }
@@ -221,13 +221,12 @@ void LinearFakeQuantizer::store_learned(Model& model) const {
   }
 }
 
-Model LinearFakeQuantizer::quantized(const Model& model, const Json& params) const {
-  Model trained = model;
-  const auto is_scale = [](const std::string& name) {
-    return name.ends_with(".weight_scale") || name.ends_with(".input_scale");
-  };
-  for (const Parameters::Entry& entry : parameters_) {
-    if (!is_scale(entry.name)) trained.tensors.set(entry.name, from_torch(entry.tensor));
+Model LinearFakeQuantizer::quantized(const Model& trained, const Json& params) const {
+  Model plain = trained;
+  for (const auto& [name, layer] : layers_) {
+    for (const std::string& scale : {layer.weight_scale, layer.input_scale}) {
+      if (!scale.empty()) (void)plain.tensors.erase(scale);
+    }
   }
   const bool is_static = settings_.activation_bits > 0 && settings_.activations != ActivationRange::kPerToken;
   Json all = params;
@@ -253,8 +252,8 @@ Model LinearFakeQuantizer::quantized(const Model& model, const Json& params) con
   MethodContext context;
   context.known_statistics = is_static ? &ranges : nullptr;
   MethodReport report;
-  Model result = method->apply(trained, resolve_params(*method, all), context, report);
-  store_learned(result);
+  Model result = method->apply(plain, resolve_params(*method, all), context, report);
+  store_learned(trained, result);
   return result;
 }
 

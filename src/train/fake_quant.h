@@ -3,10 +3,10 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "numerics/quantizer.h"
 #include "train/encoder.h"
+#include "train/fake_quant_settings.h"
 
 namespace penjing::train {
 
@@ -31,20 +31,6 @@ at::Tensor fake_quantize_fixed(const at::Tensor& x, IntegerRange range, const Qu
 at::Tensor fake_quantize_learned(const at::Tensor& x, const at::Tensor& scale, IntegerRange range,
                                  int32_t zero_point, double factor, std::string_view what);
 
-enum class ActivationRange { kPerToken, kMovingAverage, kLearned };
-
-struct FakeQuantSettings {
-  int weight_bits = 8;      // 8: +-127, 7: +-63, 4: +-7
-  int activation_bits = 8;  // 8 or 7; 0: not quantized
-  bool weight_per_channel = true;
-  bool weight_learned = false;  // LSQ; else the extremes of the moment
-  bool symmetric = false;       // activations: around zero, else with a zero point
-  ActivationRange activations = ActivationRange::kPerToken;
-  std::vector<std::string> exclude;  // modules that stay in float; * and ? allowed
-};
-// Sets the bits: w8a8, w7a8, w7a7, w4a8, w8a16. Throws kInput for others.
-void set_scheme(FakeQuantSettings& settings, std::string_view scheme);
-
 // Quantization-aware training of a model's encoder as `penjing quantize` would store it: the same layers, the
 // same integers. Learned scales become parameters, NAME.weight_scale and NAME.input_scale: not to be decayed.
 class LinearFakeQuantizer final : public FakeQuantizer {
@@ -63,10 +49,10 @@ class LinearFakeQuantizer final : public FakeQuantizer {
   Json state() const;
   void restore(const Json& state);
 
-  // The parameters as `penjing quantize` stores them, on a copy of the model they were loaded from. `params`:
-  // of that method, besides those that the settings decide (embeddings, attention). Throws kInput when a
-  // range has not been seen.
-  Model quantized(const Model& model, const Json& params = Json::object()) const;
+  // A model that the parameters were stored in (store_parameters), as `penjing quantize` stores it, with the
+  // ranges and scales of training. `params`: of that method, besides those that the settings decide
+  // (embeddings, attention). Throws kInput when a range has not been seen.
+  Model quantized(const Model& trained, const Json& params = Json::object()) const;
 
  private:
   struct Layer {
@@ -80,7 +66,7 @@ class LinearFakeQuantizer final : public FakeQuantizer {
   void see(Layer& layer, const at::Tensor& x);
   QuantParams input_params(const Layer& layer) const;
   QuantParams weight_params(const Layer& layer, int64_t row) const;
-  void store_learned(Model& model) const;
+  void store_learned(const Model& trained, Model& model) const;
 
   Parameters& parameters_;
   FakeQuantSettings settings_;

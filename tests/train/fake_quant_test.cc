@@ -198,6 +198,13 @@ struct Sites : Tap {
   }
 };
 
+// The model with its parameters stored, then as integers.
+Model quantized(const LinearFakeQuantizer& quantizer, const Parameters& parameters, Model model,
+                const Json& params = Json::object()) {
+  store_parameters(parameters, model);
+  return quantizer.quantized(model, params);
+}
+
 struct Setting {
   const char* name;
   FakeQuantSettings settings;
@@ -260,7 +267,7 @@ TEST_P(Export, StoredIntegersAndProductsAreTheRuntimes) {
   }
   EXPECT_LT(last, first);
   quantizer.set_training(false);
-  const Model stored = quantizer.quantized(model, Json::object({{"embeddings", "fp32"}}));
+  const Model stored = quantized(quantizer, parameters, model, Json::object({{"embeddings", "fp32"}}));
 
   Sites sites;
   (void)Engine::build(stored)
@@ -325,7 +332,7 @@ TEST(FakeQuant, MinMaxWeightsAreThoseOfQuantizeAfterTraining) {
   const Model model = tiny_classifier();
   Parameters parameters = load_parameters(model);
   LinearFakeQuantizer quantizer(model.description, parameters, {});
-  const Model stored = quantizer.quantized(model);
+  const Model stored = quantized(quantizer, parameters, model);
   const Applied plain = apply_method("quantize", model);
   for (const auto& [name, tensor] : plain.model.tensors) {
     const Tensor* other = stored.tensors.find(name);
@@ -344,7 +351,7 @@ TEST(FakeQuant, RangesMoveAndAreRestored) {
   settings.activations = ActivationRange::kMovingAverage;
   LinearFakeQuantizer quantizer(model.description, parameters, settings);
   const std::string layer = "encoder.layer.0.output.dense";
-  EXPECT_THROW(quantizer.quantized(model), Error);  // nothing seen
+  EXPECT_THROW(quantized(quantizer, parameters, model), Error);  // nothing seen
   (void)quantizer.input(layer, at::tensor({-1.0f, 2.0f}).reshape({1, 2}));
   (void)quantizer.input(layer, at::tensor({-3.0f, 1.0f}).reshape({1, 2}));
   const auto low_of = [&](const LinearFakeQuantizer& q) {
