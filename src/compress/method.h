@@ -39,6 +39,8 @@ struct MethodContext {
   std::string calibration_source;  // "300 texts of FILE"
   std::filesystem::path
       statistics;  // of an earlier run (write_statistics), to use instead of texts; or empty
+  // The same in memory (ranges found in training); null: none.
+  const Calibration* known_statistics = nullptr;
   std::function<void(const std::string&)> note;  // a line for the user; may be empty
 };
 

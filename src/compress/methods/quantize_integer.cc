@@ -218,8 +218,12 @@ void quantize_model(Model& model, const Params& params, MethodContext& context, 
       modules.push_back(spec.name);
     }
   }
-  const Calibration known =
-      context.statistics.empty() || !how.needs_texts() ? Calibration() : read_statistics(context.statistics);
+  Calibration known;
+  if (how.needs_texts() && context.known_statistics != nullptr) {
+    known = *context.known_statistics;
+  } else if (how.needs_texts() && !context.statistics.empty()) {
+    known = read_statistics(context.statistics);
+  }
   if ((how.needs_texts() && known.empty()) || params.keep > 0) {
     if (!context.run_calibration) fail(ErrorKind::kInput, "quantize: this needs calibration texts");
     report.details.set("calibration", context.calibration_source);
