@@ -222,7 +222,7 @@ def refused(work):
     if "--resume goes on" not in work.finish(out, status=2):
         sys.exit("a begun run was begun again without --resume")
     for option, value, name in (("--seed", "6", "seed"), ("--max-length", "9", "tokens_sha256"),
-                                ("--label-smoothing", "0.1", "params")):
+                                ("--label-smoothing", "0.1", "label_smoothing")):
         said = work.finish(out, "--resume", option, value, status=2)
         if "other settings" not in said or name not in said:
             sys.exit(f"{option} {value}: {said}")
