@@ -31,6 +31,12 @@ void Parameters::add(std::string name, at::Tensor tensor) {
   entries_.push_back({std::move(name), std::move(tensor)});
 }
 
+void Parameters::add_alias(std::string name, std::string_view of) {
+  const auto found = index_.find(std::string(of));
+  if (found == index_.end()) fail(ErrorKind::kInternal, "no parameter {} for {}", of, name);
+  if (!index_.emplace(name, found->second).second) fail(ErrorKind::kInternal, "two parameters {}", name);
+}
+
 int64_t Parameters::num_elements() const {
   int64_t sum = 0;
   for (const Entry& entry : entries_) sum += entry.tensor.numel();
@@ -143,10 +149,19 @@ class Walk {
   void layer(const LinearSpec& spec, const std::string& bias_name = "") {
     if (seen(spec.name)) return;
     const Linear linear = resolve_linear(model_, spec);
-    const std::vector<float> weight = dense_weight(linear);
-    at::Tensor out = at::empty({spec.out, spec.in}, at::kFloat);
-    std::copy(weight.begin(), weight.end(), out.data_ptr<float>());
-    out_.add(spec.name + ".weight", out);
+    const std::string owner = linear.shared_with.empty() ? spec.name : linear.shared_with;
+    if (owner == spec.name || !seen(owner)) {
+      const std::vector<float> weight = dense_weight(linear);
+      at::Tensor out = at::empty({spec.out, spec.in}, at::kFloat);
+      std::copy(weight.begin(), weight.end(), out.data_ptr<float>());
+      out_.add(owner + ".weight", out);
+      if (owner != spec.name) plain(owner + ".bias");
+    }
+    if (owner != spec.name) {
+      out_.add_alias(spec.name + ".weight", owner + ".weight");
+      if (spec.bias) out_.add_alias(spec.name + ".bias", owner + ".bias");
+      return;
+    }
     plain(bias_name.empty() ? spec.name + ".bias" : bias_name);
   }
 

@@ -24,6 +24,8 @@ class Parameters {
   // Undefined when absent.
   at::Tensor get_or_undefined(std::string_view name) const;
   void add(std::string name, at::Tensor tensor);  // becomes a leaf that requires a gradient
+  // Another name of a parameter that is there: layers that share a weight train it together.
+  void add_alias(std::string name, std::string_view of);
   std::size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }

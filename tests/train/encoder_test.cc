@@ -241,5 +241,18 @@ TEST(Parameters, StoredWeightsReplaceEveryOtherFormOfThem) {
   }
 }
 
+TEST(Parameters, LayersThatShareAWeightTrainItTogether) {
+  const Model model = penjing::testing::make_mixed(2);  // relu.up is gated.gate
+  Parameters parameters = load_parameters(model);
+  ASSERT_NE(parameters.find("relu.up.weight"), nullptr);
+  EXPECT_TRUE(parameters.at("relu.up.weight").is_same(parameters.at("gated.gate.weight")));
+  int entries = 0;
+  for (const Parameters::Entry& entry : parameters) entries += entry.name == "relu.up.weight" ? 1 : 0;
+  EXPECT_EQ(entries, 0);
+  Model stored = model;
+  store_parameters(parameters, stored);
+  EXPECT_EQ(stored.tensors.find("relu.up.weight"), nullptr);
+}
+
 }  // namespace
 }  // namespace penjing::train

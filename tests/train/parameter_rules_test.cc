@@ -25,7 +25,9 @@ struct Ruled {
 };
 
 TEST(ParameterRules, BiasesAndNormsDoNotDecay) {
-  const Ruled ruled({.weight_decay = 0.03});
+  RuleSettings settings;
+  settings.weight_decay = 0.03;
+  const Ruled ruled(settings);
   EXPECT_EQ(ruled.rules.size(), ruled.parameters.size());
   EXPECT_EQ(ruled.of("encoder.layer.0.intermediate.dense.weight").weight_decay, 0.03);
   EXPECT_EQ(ruled.of("embeddings.word_embeddings.weight").weight_decay, 0.03);
@@ -35,7 +37,9 @@ TEST(ParameterRules, BiasesAndNormsDoNotDecay) {
 }
 
 TEST(ParameterRules, TheRateFallsFromTheHeadDown) {
-  const Ruled ruled({.layer_decay = 0.5});
+  RuleSettings settings;
+  settings.layer_decay = 0.5;
+  const Ruled ruled(settings);
   EXPECT_EQ(ruled.of("classifier.weight").rate, 1);
   EXPECT_EQ(ruled.of("pooler.dense.weight").rate, 1);
   EXPECT_EQ(ruled.of("encoder.layer.1.attention.self.query.weight").rate, 0.5);
@@ -43,12 +47,16 @@ TEST(ParameterRules, TheRateFallsFromTheHeadDown) {
   EXPECT_EQ(ruled.of("encoder.layer.0.output.dense.weight").rate, 0.25);
   EXPECT_EQ(ruled.of("embeddings.word_embeddings.weight").rate, 0.125);
   EXPECT_EQ(ruled.of("embeddings.LayerNorm.bias").rate, 0.125);
-  EXPECT_THROW(Ruled({.layer_decay = 0}), Error);
-  EXPECT_THROW(Ruled({.layer_decay = 1.5}), Error);
+  for (const double wrong : {0.0, 1.5}) {
+    settings.layer_decay = wrong;
+    EXPECT_THROW(Ruled{settings}, Error) << wrong;
+  }
 }
 
 TEST(ParameterRules, OnlyTheHeadIsTrainedOfAFrozenEncoder) {
-  const Ruled ruled({.freeze_encoder = true});
+  RuleSettings settings;
+  settings.freeze_encoder = true;
+  const Ruled ruled(settings);
   EXPECT_FALSE(ruled.of("classifier.bias").frozen);
   EXPECT_FALSE(ruled.of("pooler.dense.weight").frozen);
   EXPECT_TRUE(ruled.of("encoder.layer.1.output.dense.weight").frozen);

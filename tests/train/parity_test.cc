@@ -153,7 +153,7 @@ TEST_P(Parity, LossesGradientsAndStepsAreThoseOfPyTorch) {
   const Json& reference = *train_reference().find("heads")->find(head.name);
   const Model model = make_model(head);
   const auto network = penjing::testing::make_network(model);
-  const auto rules = make_rules(network->parameters, model.description, {.weight_decay = 0.01});
+  const auto rules = make_rules(network->parameters, model.description, {});
   const auto optimizer = make_optimizer({});
   const Schedule schedule = {Schedule::Kind::kLinear, 2, 10};
   const std::vector<double> losses = doubles(*reference.find("losses"));
