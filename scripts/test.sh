@@ -4,8 +4,8 @@
 #
 #   scripts/test.sh [CTEST-ARGUMENT]...        for example: scripts/test.sh -R safetensors
 #
-# With CI=true, warnings are errors (preset `ci`, else `release`) and BERT-base (408 MB) is fetched beside MiniLM
-# (84 MB). Tests that need a model which is not in the cache say so and are counted as skipped.
+# With CI=true, warnings are errors (preset `ci`, else `release`), the trainer is built (LibTorch) and BERT-base (408 MB)
+# is fetched beside MiniLM (84 MB). Tests that need a model which is not in the cache say so and are counted as skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/packages.sh
@@ -19,6 +19,7 @@ preset=release
 started=$SECONDS
 say "Penjing: tests. Installs Debian packages where missing, builds build/$preset, fetches MiniLM (84 MB)" \
   "$([[ $preset == ci ]] && echo 'and BERT-base (408 MB) ')into $(penjing_cache)/models."
+[[ $preset == ci ]] && TEST_PACKAGES+=("${TRAIN_PACKAGES[@]}")
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" curl ca-certificates python3-pip clang-format clang-tidy \
   wordnet-base
 build_preset "$preset" -DPENJING_TESTS=ON

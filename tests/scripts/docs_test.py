@@ -17,6 +17,7 @@ from program import SKIPPED, SOURCE, cache, program
 
 FENCE = re.compile(r"(?:^<!-- (?P<kind>not run|needs): (?P<reason>[^\n]*?) -->\n+)?^```sh\n(?P<code>.*?)^```$",
                    re.MULTILINE | re.DOTALL)
+TRAINER = re.compile(r"penjing (finetune|pretrain)\b")
 TEXTS = ["A cat sits on the mat.", "A kitten is sitting on a rug.", "The stock market fell on Monday.",
          "He plays the piano every evening.", "The recipe calls for two eggs and a cup of flour."]
 
@@ -59,6 +60,10 @@ def main():
             needs = block["reason"] if block["kind"] == "needs" else "minilm"
             if block["kind"] == "not run":
                 print(f"not run: {where}: {block['reason']}")
+                continue
+            if TRAINER.search(block["code"]) and not program().with_name("penjing-train").exists():
+                print(f"not run: {where}: this build has no trainer")
+                missing += 1
                 continue
             if "penjing" in block["code"] and not (cache() / "models" / needs).is_dir():
                 print(f"not run: {where}: the model {needs} is not in the cache")
