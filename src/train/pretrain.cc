@@ -7,6 +7,7 @@
 #include "compress/provenance.h"
 #include "io/model_folder.h"
 #include "train/loop.h"
+#include "train/ranks.h"
 #include "train/settings_digest.h"
 #include "train/training_folder.h"
 
@@ -113,15 +114,32 @@ class Watch {
   std::vector<LossPoint> curve_;
 };
 
-}  // namespace
+// What a run is resumed with must be what it was begun with; of the texts the stream's position tells.
+Json describe_origin(const PretrainSettings& settings) {
+  const BertSizes& s = settings.sizes;
+  Json sizes = Json::array();
+  for (const int64_t size : {s.layers, s.hidden, s.heads, s.intermediate, s.max_positions})
+    sizes.push_back(size);
+  return Json::object({{"model", settings.model},
+                       {"sizes", settings.model.empty() ? sizes : Json()},
+                       {"max_length", settings.max_length},
+                       {"params", settings.params},
+                       {"evaluate", settings.evaluate}});
+}
 
-PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
-                        const std::function<void(const StepLog&)>& on_step) {
+PretrainResult pretrain_rank(const PretrainSettings& settings, int threads, Communicator* communicator,
+                             const std::function<void(const std::string&)>& tell_user,
+                             const std::function<void(const StepLog&)>& on_step) {
   PretrainResult result;
-  result.training_folder = enter_training_folder(settings.out, settings.resume);
+  result.rank = communicator == nullptr ? 0 : communicator->rank();
+  result.training_folder = settings.out.string() + ".training";
+  on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
+  const std::function<void(const std::string&)> tell = [&](const std::string& text) {
+    if (result.rank == 0) tell_user(text);
+  };
   const Start start = read_start(settings);
   Model model = start.model;
-  ThreadPool pool(settings.threads);
+  ThreadPool pool(threads);
   at::set_num_threads(pool.num_threads());
 
   const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
@@ -153,8 +171,9 @@ PretrainResult pretrain(const PretrainSettings& settings, const std::function<vo
 
   LoopSettings loop = settings.loop;
   loop.folder = result.training_folder;
+  loop.origin = describe_origin(settings);
   Watch watch(tell);
-  result.loop = train(network, *objective, loop, settings.resume, nullptr, [&](const StepLog& log) {
+  result.loop = train(network, *objective, loop, settings.resume, communicator, [&](const StepLog& log) {
     watch.step(log);
     if (on_step) on_step(log);
   });
@@ -171,9 +190,23 @@ PretrainResult pretrain(const PretrainSettings& settings, const std::function<vo
     details.set("scores", scores);
   }
   const auto bytes = start.bytes > 0 ? start.bytes : static_cast<std::uintmax_t>(4 * result.num_parameters);
-  write_model(
-      model, settings.out,
-      describe_provenance(start.model, {"pretrain", digest_settings(loop), details}, bytes, bytes, nullptr));
+  on_first(communicator, [&] {
+    write_model(model, settings.out,
+                describe_provenance(start.model, {"pretrain", digest_settings(loop), details}, bytes, bytes,
+                                    nullptr));
+  });
+  return result;
+}
+
+}  // namespace
+
+PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
+                        const std::function<void(const StepLog&)>& on_step) {
+  PretrainResult result;
+  run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
+           [&](int threads, Communicator* communicator) {
+             result = pretrain_rank(settings, threads, communicator, tell, on_step);
+           });
   return result;
 }
 

@@ -19,7 +19,11 @@ struct PretrainSettings {
   bool evaluate = true;          // without eval_data: hold documents back for it
   std::filesystem::path out;  // a model folder that appears when all is done; checkpoints: out + ".training"
   LoopSettings loop;          // folder is set from `out`
-  int threads = 0;            // 0: all that the process may use
+  int threads = 0;  // 0: all that the process may use, its share where ranks of one machine share them
+  // Of a run of several ranks (launch_environment.h): seconds that a rank may be late, and bytes of gradients
+  // sent together.
+  double timeout = 300;
+  int64_t bucket_bytes = int64_t{25} << 20;
   bool resume = false;
 };
 
@@ -34,10 +38,13 @@ struct PretrainResult {
   std::vector<LossPoint> curve;  // some twenty points, of the steps of this process
   int64_t num_parameters = 0;
   std::filesystem::path training_folder;
+  int rank = 0;  // of this process: the first alone writes and reports
 };
 
-// tell: lines for the user: what is read, the model, and after the first steps how long it will take. kInput
-// when `out` exists, or when a run of the same name was begun and `resume` is false.
+// One process, or one rank of several as the environment says: every rank reads and tokenizes all texts and
+// learns from its share of each step's sequences, so that the result is that of one process. tell: lines for
+// the user: what is read, the model, and after the first steps how long it will take. kInput when `out`
+// exists, or when a run of the same name was begun and `resume` is false.
 PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step = {});
 

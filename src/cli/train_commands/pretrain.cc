@@ -4,8 +4,10 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/command.h"
+#include "train/launch_environment.h"
 
 namespace penjing::cli {
 
@@ -109,6 +111,9 @@ void declare_training(CLI::App& app) {
   app.add_option("--save-steps", l.save_steps, "checkpoint every N steps")->check(CLI::PositiveNumber);
   app.add_option("--save-minutes", l.save_minutes, "checkpoint every N minutes")->capture_default_str();
   app.add_option("--keep", l.keep, "checkpoints kept")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--timeout", options.settings.timeout,
+                 "several ranks (docs/distributed.md): seconds that one may be late")
+      ->capture_default_str();
   app.add_flag("--resume", options.settings.resume, "go on with the run that was begun at --out");
 }
 
@@ -206,7 +211,9 @@ int run(const CommonOptions& common) {
   const auto tell = [&](const std::string& text) {
     if (!common.json && !common.quiet) print_text(text);
   };
+  if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   const train::PretrainResult result = train::pretrain(s, tell);
+  if (result.rank != 0) return kDone;
   if (common.json) {
     print_json(to_json(result));
   } else {
