@@ -14,6 +14,7 @@
 #include "train/loss_scaler.h"
 #include "train/parameter_rules.h"
 #include "train/rank_agreement.h"
+#include "train/ranks.h"
 #include "train/settings_digest.h"
 #include "train/step_dump.h"
 #include "train/step_recorder.h"
@@ -133,15 +134,15 @@ class Run {
   }
 
   LoopResult run(const std::function<void(const StepLog&)>& on_step) {
-    open_log();
-    std::optional<Progress> progress;  // the log has its own
-    if (!log_ && rank() == 0) progress.emplace("training", total_, "steps", step_);
-    saved_at_ = now();
     if (communicator_ != nullptr) {
       const std::vector<int64_t> lengths =
           batches_ ? tokens_of(objective_, all_examples(objective_)) : std::vector<int64_t>();
       require_same_start(*communicator_, network_.parameters, settings_, lengths, step_);
     }
+    open_log();
+    std::optional<Progress> progress;  // the log has its own
+    if (!log_ && rank() == 0) progress.emplace("training", total_, "steps", step_);
+    saved_at_ = now();
     if (!evaluated_) finish_step();  // what the interrupted process had no time for
     while (step_ < total_ && !result_.stopped_early) {
       if (communicator_ == nullptr ? interrupted() : rank_interrupted_) {
@@ -177,7 +178,7 @@ class Run {
       try {
         evaluate();
       } catch (const Interrupted&) {
-        if (communicator_ == nullptr) save();
+        save();
         throw;
       }
     }
@@ -385,30 +386,28 @@ class Run {
     Run& run_;
   };
 
-  // Rank 0 does it while the others wait.
-  void on_first(const std::function<void()>& work) {
-    if (communicator_ == nullptr) return work();
-    communicator_->on_first(work);
-  }
-
-  // The same on all ranks: those of rank 0.
+  // Rank 0's, on every rank. A signal to rank 0 interrupts them all.
   std::vector<std::pair<std::string, double>> score() {
-    std::string names;
+    constexpr const char* kInterrupted = "!";
+    std::string names;  // each with a line's end
     std::vector<double> values;
-    on_first([&] {
-      const TaskResult task = objective_.evaluate(network_, context(false));
-      std::vector<std::size_t> all(task.num_examples);
-      std::iota(all.begin(), all.end(), 0);
-      for (const Metric& metric : task.metrics) {
-        names += metric.name + "\n";
-        values.push_back(metric.value(all));
+    on_first(communicator_, [&] {
+      try {
+        const TaskResult task = objective_.evaluate(network_, context(false));
+        std::vector<std::size_t> all(task.num_examples);
+        std::iota(all.begin(), all.end(), 0);
+        for (const Metric& metric : task.metrics) {
+          names += metric.name + "\n";
+          values.push_back(metric.value(all));
+        }
+      } catch (const Interrupted&) {
+        names = kInterrupted;
       }
     });
-    if (communicator_ != nullptr) {
-      names = communicator_->gather(names)[0];
-      values.resize(static_cast<std::size_t>(std::count(names.begin(), names.end(), '\n')), 0);
-      communicator_->sum(values);
-    }
+    if (communicator_ != nullptr) names = communicator_->gather(names)[0];
+    if (names == kInterrupted) throw Interrupted{};
+    values.resize(static_cast<std::size_t>(std::count(names.begin(), names.end(), '\n')), 0);
+    if (communicator_ != nullptr) communicator_->sum(values);
     std::vector<std::pair<std::string, double>> scores;
     for (const double value : values) {
       const std::size_t end = names.find('\n');
@@ -454,7 +453,7 @@ class Run {
   void write_best() {
     best_ = save_parameters(network_.parameters);
     if (settings_.folder.empty()) return;
-    on_first([&] {
+    on_first(communicator_, [&] {
       TrainingState state;
       state.step = step_;
       state.parameters = best_;
@@ -475,7 +474,7 @@ class Run {
   void save() {
     saved_at_ = now();
     if (settings_.folder.empty()) return;
-    on_first([&] {
+    on_first(communicator_, [&] {
       TrainingState state;
       state.step = step_;
       state.parameters = save_parameters(network_.parameters);

@@ -1,8 +1,8 @@
 #include "train/rank_agreement.h"
 
 #include "base/error.h"
-#include "train/settings_digest.h"
 #include "base/hash.h"
+#include "train/settings_digest.h"
 
 namespace penjing::train {
 
