@@ -7,8 +7,8 @@
 // usage: train_speed [--model minilm|bert] [--precision fp32|bf16] [--length 128 | --data FOLDER --tokenizer
 //        FOLDER] [--batch 32] [--rounds 5] [--threads 0] [--only ours|stock]
 // Prints seconds a step of each (the median of the rounds, with the least and the most) and their ratio.
-// bf16: CPU autocast for stock, which then takes no padding mask (LibTorch 1.13: masked_fill is not implemented
-// for BFloat16), so that real data is compared in fp32.
+// bf16: CPU autocast for stock, which then takes no padding mask (LibTorch 1.13: masked_fill is not
+// implemented for BFloat16), so that real data is compared in fp32.
 #include <ATen/autocast_mode.h>
 #include <fmt/format.h>
 #include <torch/torch.h>
@@ -258,7 +258,8 @@ Times times_of(Trainer& trainer, const std::vector<Batch>& batches) {
 
 std::string describe(std::vector<double> values, const char* form) {
   std::sort(values.begin(), values.end());
-  return fmt::format(fmt::runtime(form), values[values.size() / 2], values.front(), values.back());
+  const double middle = (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
+  return fmt::format(fmt::runtime(form), middle, values.front(), values.back());
 }
 
 int run(const Options& options) {
