@@ -77,7 +77,9 @@ TEST_F(Finetune, WhatItTrainsIsAModelThatTheRuntimeRuns) {
     const Json step = Json::parse(line, "steps.jsonl");
     EXPECT_EQ(step.find("examples")->as_array("").size(), 4u);
     EXPECT_EQ(step.find("ids")->as_array("").size(), 4u);
-    if (count == 0) EXPECT_NEAR(step.find("loss")->as_double("loss"), std::log(2.0), 0.3);
+    if (count == 0) {
+      EXPECT_NEAR(step.find("loss")->as_double("loss"), std::log(2.0), 0.3);
+    }
   }
   EXPECT_EQ(count, 10);
   EXPECT_TRUE(fs::exists(path("dump/gradients.safetensors")));
