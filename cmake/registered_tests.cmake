@@ -59,6 +59,7 @@ function(penjing_check_registered_tests)
     foreach(list objective optimizer)
       penjing_listed(names ${PROJECT_SOURCE_DIR}/src/train/${list}s.def)
       foreach(name IN LISTS names)
+        string(REPLACE "_" "-" name ${name})  # as users write it
         penjing_require_mention("The ${list} ${name}" tests/train/*_test.cc "\"${name}\"")
       endforeach()
     endforeach()
