@@ -104,7 +104,7 @@ struct Block {
   int layer = 0;     // which layer of the family it belongs to, for reports
   int input = 0, residual = kNoValue;
   NormPlace norm_place = NormPlace::kPost;
-  NormSpec norm;  // for kNorm blocks: the block itself
+  NormSpec norm;  // where norm_place is not kNone; the norm of a kNorm block is its part
   std::variant<AttentionSpec, FeedForwardSpec, BottleneckSpec, NormSpec> part;
 
   BlockKind kind() const { return static_cast<BlockKind>(part.index()); }

@@ -75,7 +75,9 @@ class Forward {
 
   at::Tensor run_block(const Block& block, std::size_t index, const std::vector<at::Tensor>& values,
                        const at::Tensor& input, const at::Tensor& residual) {
-    if (block.kind() == BlockKind::kNorm) return norm(block.norm, input, residual, {}, block.layer);
+    if (const auto* alone = std::get_if<NormSpec>(&block.part)) {
+      return norm(*alone, input, residual, {}, block.layer);
+    }
     const bool pre = block.norm_place == NormPlace::kPre;
     const at::Tensor x = pre ? norm(block.norm, input, at::Tensor(), {}, block.layer) : input;
     at::Tensor y;

@@ -301,17 +301,19 @@ class Run {
   // Means since the line before, every log_steps steps and at the end of the run.
   void log_step(const StepLog& step) {
     if (!log_) return;
-    since_.loss += step.loss;
+    if (std::isfinite(step.loss)) {  // else it was left out
+      since_.loss += step.loss;
+      ++since_steps_;
+    }
     since_.tokens += step.tokens;
     since_.seconds += step.seconds;
-    ++since_steps_;
     if (step.step % settings_.log_steps != 0 && step.step != total_) return;
     since_.step = step.step;
     since_.epoch = step.epoch;
     since_.learning_rate = step.learning_rate;
     since_.gradient_norm = step.gradient_norm;
     if (scaler_) since_.scale = step.scale;
-    since_.loss /= static_cast<double>(since_steps_);
+    since_.loss /= static_cast<double>(std::max<int64_t>(1, since_steps_));
     log_->log_step(since_);
     since_ = {};
     since_steps_ = 0;
@@ -340,6 +342,7 @@ class Run {
       recorder_ =
           std::make_unique<StepRecorder>(step_ + 1, settings_.precision, scaler_ ? scaler_->scale() : 1);
     }
+    (void)arithmetic_->take_overflows();  // those of an evaluation are not this step's
     std::tie(log.loss, log.tokens) = accumulate(examples);
     if (scaler_) log.scale = scaler_->scale();
     const bool finite = unscale();
@@ -360,8 +363,10 @@ class Run {
     if (recorder_ && !settings_.folder.empty()) write_step_record(settings_.folder, recorder_->record());
     recorder_.reset();
     ++step_;
-    epoch_loss_ += log.loss;
-    ++epoch_steps_;
+    if (finite) {
+      epoch_loss_ += log.loss;
+      ++epoch_steps_;
+    }
     log.step = step_;
     log.epoch = epoch();
     log.seconds = now() - begin;

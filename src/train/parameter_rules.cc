@@ -28,6 +28,7 @@ Located locate(const std::string& name, const Description& d) {
   }
   for (const Block& block : d.blocks) {
     bool inside = below(block.norm.name);
+    if (const auto* alone = std::get_if<NormSpec>(&block.part)) inside = below(alone->name);
     if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
       inside = inside || below(attention->query.name) || below(attention->key.name) ||
                below(attention->value.name) || below(attention->output.name);
@@ -72,10 +73,11 @@ std::vector<ParameterRule> make_rules(const Parameters& parameters, const Descri
     if (at.place == Place::kLayer) rule.rate = std::pow(settings.layer_decay, layers - at.layer);
     if (at.place == Place::kEmbedding) rule.rate = std::pow(settings.layer_decay, layers + 1);
     rule.frozen = settings.freeze_encoder && at.place != Place::kHead;
+    const double of_place = rule.rate;
     for (std::size_t g = 0; g < patterns.size(); ++g) {
       if (!std::regex_search(entry.name, patterns[g])) continue;
       ++matched[g];
-      rule.rate *= settings.groups[g].rate;
+      rule.rate = of_place * settings.groups[g].rate;
       rule.frozen = settings.groups[g].frozen;
       if (settings.groups[g].weight_decay >= 0) rule.weight_decay = settings.groups[g].weight_decay;
     }

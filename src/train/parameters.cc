@@ -113,7 +113,8 @@ class Walk {
       } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
         layer(bottleneck->linear);
       }
-      if (block.norm_place != NormPlace::kNone || block.kind() == BlockKind::kNorm) norm(block.norm);
+      if (const auto* alone = std::get_if<NormSpec>(&block.part)) norm(*alone);
+      if (block.norm_place != NormPlace::kNone) norm(block.norm);
     }
     for (const HeadSpec& head : d.heads) {
       if (head.has_dense) layer(head.dense);

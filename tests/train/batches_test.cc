@@ -77,7 +77,7 @@ TEST(Batches, RefusesNoExamplesAndNoSize) {
 }
 
 TEST(SplitByTokens, KeepsTheOrderWithinTheLimit) {
-  const std::vector<int64_t> tokens = {5, 6, 20, 1, 1, 1}, examples = {5, 0, 2, 1, 3, 4};
+  const std::vector<int64_t> tokens = {1, 5, 20, 6, 1, 1}, examples = {5, 0, 2, 1, 3, 4};
   const auto parts = split_by_tokens(examples, tokens, 8);
   ASSERT_EQ(parts.size(), 3u);
   EXPECT_EQ(std::vector<int64_t>(parts[0].begin(), parts[0].end()), (std::vector<int64_t>{5, 0}));

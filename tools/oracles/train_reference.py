@@ -81,7 +81,7 @@ def make_model(head, vocab):
 
 
 def make_examples(data):
-    tokenizer = transformers.BertTokenizerFast(vocab_file=str(data / "bert-uncased-tokenizer" / "vocab.txt"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(data / "bert-uncased-tokenizer")
     lines = (data / "glue-sst2" / "train.tsv").read_text().splitlines()[1:]
     texts = [line.split("\t") for line in lines[:24]]
     ids, types = [], []
@@ -89,8 +89,9 @@ def make_examples(data):
         coded = tokenizer(text, texts[(i + 1) % 24][0]) if i % 3 == 0 else tokenizer(text)
         ids.append(coded["input_ids"][:40])
         types.append(coded["token_type_ids"][:40])
-    words = {word: number for number, word in enumerate(sorted({word for row in ids for word in row}))}
-    return [[words[word] for word in row] for row in ids], types, [int(label) for _, label in texts], len(words)
+    # Row 0 is that of padding, which torch.nn.Embedding gives no gradient.
+    words = {word: number for number, word in enumerate(sorted({word for row in ids for word in row}), 1)}
+    return [[words[word] for word in row] for row in ids], types, [int(label) for _, label in texts], len(words) + 1
 
 
 def loss_of(model, head, rows, truth):
