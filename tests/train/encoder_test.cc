@@ -96,7 +96,8 @@ struct RuntimeSites : Tap {
   std::map<std::string, std::pair<int, std::vector<float>>> sites;
   bool wants(std::string_view) override { return true; }
   void on(std::string_view site, int layer, const float* rows, int64_t num_rows, int64_t dim) override {
-    sites[std::string(site)] = {layer, {rows, rows + num_rows * dim}};
+    // In the mixed model a block and its linear layer have one name: the layer comes first.
+    sites.emplace(std::string(site), std::pair(layer, std::vector<float>(rows, rows + num_rows * dim)));
   }
 };
 
@@ -105,7 +106,7 @@ struct TrainerSites : TensorTap {
   std::map<int, AttentionScores> scores;
   bool wants(std::string_view) override { return true; }
   void on(std::string_view site, int layer, const at::Tensor& rows) override {
-    sites[std::string(site)] = {layer, rows};
+    sites.emplace(std::string(site), std::pair(layer, rows));
   }
   bool wants_scores(int) override { return true; }
   void on_scores(int layer, const AttentionScores& of) override { scores[layer] = of; }
