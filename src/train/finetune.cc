@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "compress/provenance.h"
 #include "io/model_folder.h"
+#include "train/fake_quant.h"
 #include "train/loop.h"
 #include "train/ranks.h"
 #include "train/settings_digest.h"
@@ -17,6 +18,18 @@ namespace penjing::train {
 namespace fs = std::filesystem;
 
 namespace {
+
+Json to_json(const FakeQuantSettings& settings) {
+  Json exclude = Json::array();
+  for (const std::string& module : settings.exclude) exclude.push_back(module);
+  return Json::object({{"weight_bits", settings.weight_bits},
+                       {"activation_bits", settings.activation_bits},
+                       {"weight_per_channel", settings.weight_per_channel},
+                       {"weight_learned", settings.weight_learned},
+                       {"symmetric", settings.symmetric},
+                       {"activations", static_cast<int>(settings.activations)},
+                       {"exclude", exclude}});
+}
 
 // What a run is resumed with must be what it was begun with: names, and the tokens that are learned.
 Json describe_origin(const FinetuneSettings& settings, const Objective& objective) {
@@ -33,7 +46,8 @@ Json describe_origin(const FinetuneSettings& settings, const Objective& objectiv
                        {"params", settings.params},
                        {"examples", objective.num_examples()},
                        {"tokens_sha256", sha256_hex(std::as_bytes(std::span(tokens)))},
-                       {"eval_split", settings.eval_split}});
+                       {"eval_split", settings.eval_split},
+                       {"fake_quant", settings.fake_quant ? to_json(*settings.fake_quant) : Json()}});
 }
 
 int64_t longest(const Model& model, int64_t wanted) {
@@ -86,7 +100,16 @@ FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Comm
   LoopSettings loop = settings.loop;
   loop.folder = result.training_folder;
   loop.origin = describe_origin(settings, *objective);
-  result.loop = train(network, *objective, loop, settings.resume, communicator, on_step);
+  std::optional<LinearFakeQuantizer> quantizer;
+  if (settings.fake_quant) {
+    if (communicator != nullptr && settings.fake_quant->activations != ActivationRange::kPerToken) {
+      fail(ErrorKind::kInput, "quantization-aware training on several ranks: only with ranges of each token");
+    }
+    quantizer.emplace(model.description, network.parameters, *settings.fake_quant);
+    loop.rules.groups.push_back({R"(\.(weight|input)_scale$)", 1, 0, false, true});
+  }
+  result.loop = train(network, *objective, loop, settings.resume, communicator, on_step,
+                      quantizer ? &*quantizer : nullptr);
 
   store_parameters(network.parameters, model);
   const std::unique_ptr<Arithmetic> arithmetic = make_arithmetic("fp32");
@@ -104,6 +127,7 @@ FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Comm
   const auto bytes = measure_folder(source).weights;
   on_first(communicator, [&] {
     objective->finish(network, context, model);
+    if (quantizer) model = quantizer->quantized(model, Json::object({{"embeddings", "int8"}}));
     write_model(
         model, settings.out,
         describe_provenance(original, {"finetune", digest_settings(loop), details}, bytes, bytes, nullptr));

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "base/json.h"
 #include "eval/evaluation.h"
+#include "train/fake_quant_settings.h"
 #include "train/loop_settings.h"
 
 // Fine-tuning as the command line and recipes ask for it. No LibTorch here.
@@ -17,7 +19,10 @@ struct FinetuneSettings {
   int64_t max_length = 128;
   Json params = Json::object();  // the objective's own: label_smoothing, class_weights, loss, ...
   std::filesystem::path
-      out;            // a model folder that appears when all is done; logs and checkpoints: out + ".training"
+      out;  // a model folder that appears when all is done; logs and checkpoints: out + ".training"
+  // Quantization-aware training: the result is what `penjing quantize` would write, trained for it. kInput
+  // with several ranks unless ranges are those of each token.
+  std::optional<FakeQuantSettings> fake_quant;
   LoopSettings loop;  // folder is set from `out`
   int threads = 0;    // 0: all that the process may use, its share where ranks of one machine share them
   // Of a run of several ranks (launch_environment.h): seconds that a rank may be late, and bytes of gradients

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "train/checkpoint.h"
+#include "train/fake_quant.h"
 #include "train/loss_scaler.h"
 #include "train/parameter_rules.h"
 #include "train/rank_agreement.h"
@@ -53,11 +54,13 @@ std::optional<Batches> batches_of(const Objective& objective, const Batches::Set
 // A run in progress.
 class Run {
  public:
-  Run(Network& network, Objective& objective, const LoopSettings& settings, Communicator* communicator)
+  Run(Network& network, Objective& objective, const LoopSettings& settings, Communicator* communicator,
+      LinearFakeQuantizer* quantizer)
       : network_(network),
         objective_(objective),
         settings_(settings),
         communicator_(communicator),
+        quantizer_(quantizer),
         batches_(batches_of(objective, settings.batches)),
         arithmetic_(make_arithmetic(settings.precision)),
         optimizer_(make_optimizer(settings.optimizer)),
@@ -127,6 +130,7 @@ class Run {
       result_.evaluations.push_back(std::move(evaluated));
     }
     if (scaler_) scaler_->restore(field(state.json, "scaler"));
+    if (quantizer_ != nullptr) quantizer_->restore(field(state.json, "quantizer"));
     if (field(state.json, "threads").as_int(where) != at::get_num_threads()) {
       log_warning("the run had {} threads, now {}: the result may differ in the last bits",
                   field(state.json, "threads").as_int(where), at::get_num_threads());
@@ -202,6 +206,10 @@ class Run {
         settings_.classifier_dropout < 0 ? own.classifier : settings_.classifier_dropout;
     context.random = {settings_.seed, static_cast<uint64_t>(step_)};
     if (training) context.tap = recorder_.get();
+    if (quantizer_ != nullptr) {
+      quantizer_->set_training(training);
+      context.quantizer = quantizer_;
+    }
     return context;
   }
 
@@ -495,6 +503,7 @@ class Run {
       state.json = Json::object({{"settings", digest_settings(settings_)},
                                  {"objective", objective_.state()},
                                  {"scaler", scaler_ ? scaler_->state() : Json()},
+                                 {"quantizer", quantizer_ != nullptr ? quantizer_->state() : Json()},
                                  {"threads", at::get_num_threads()},
                                  {"evaluated", evaluated_},
                                  {"best_step", best_step_},
@@ -512,6 +521,7 @@ class Run {
   Objective& objective_;
   const LoopSettings& settings_;
   Communicator* communicator_;
+  LinearFakeQuantizer* quantizer_;
   std::optional<Batches> batches_;  // not of a stream
   std::unique_ptr<Arithmetic> arithmetic_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -540,8 +550,9 @@ class Run {
 }  // namespace
 
 LoopResult train(Network& network, Objective& objective, const LoopSettings& settings, bool resume,
-                 Communicator* communicator, const std::function<void(const StepLog&)>& on_step) {
-  Run run(network, objective, settings, communicator);
+                 Communicator* communicator, const std::function<void(const StepLog&)>& on_step,
+                 LinearFakeQuantizer* quantizer) {
+  Run run(network, objective, settings, communicator, quantizer);
   if (!settings.folder.empty()) {
     const auto state = resume ? read_newest_checkpoint(settings.folder) : std::nullopt;
     if (state) run.restore(*state);

@@ -27,6 +27,7 @@ struct ParameterGroup {
   double rate = 1;           // times the schedule's learning rate
   double weight_decay = -1;  // below 0: the common one
   bool frozen = false;
+  bool optional = false;  // may match nothing
 };
 
 struct RuleSettings {

@@ -84,7 +84,7 @@ std::vector<ParameterRule> make_rules(const Parameters& parameters, const Descri
     rules.push_back(rule);
   }
   for (std::size_t g = 0; g < patterns.size(); ++g) {
-    if (matched[g] == 0) {
+    if (matched[g] == 0 && !settings.groups[g].optional) {
       fail(ErrorKind::kInput, "parameter group \"{}\" matches no parameter", settings.groups[g].pattern);
     }
   }

@@ -19,7 +19,9 @@ namespace {
 
 struct Options {
   train::FinetuneSettings settings;
-  std::string schedule = "linear", class_weights, loss;
+  std::string schedule = "linear", class_weights, loss, scheme, activation_range = "token";
+  bool learned_weights = false;
+  std::vector<std::string> params;
   int64_t limit = 0;
   double label_smoothing = 0, bucket_megabytes = 25;
   bool no_eval = false;
@@ -48,7 +50,9 @@ void declare_data(CLI::App& app) {
   app.add_option("--label-smoothing", options.label_smoothing,
                  "share of the truth given to all classes alike");
   app.add_option("--class-weights", options.class_weights, "balanced, or one number a class: 1,2.5");
-  app.add_option("--loss", options.loss, "regression: mse, or bce for scores from 0 to 1");
+  app.add_option("--loss", options.loss,
+                 "regression: mse, bce (scores from 0 to 1); of embeddings: docs/training.md");
+  app.add_option("--param", options.params, "NAME=VALUE: a setting of the task's own (docs/training.md)");
 }
 
 void declare_training(CLI::App& app) {
@@ -90,6 +94,15 @@ void declare_training(CLI::App& app) {
   app.add_option("--record-step", l.record_step,
                  "record step N for `penjing numerics --diagnose OUT.training`")
       ->check(CLI::PositiveNumber);
+  app.add_option(
+      "--quantize-aware", options.scheme,
+      "train for this scheme of `penjing quantize` (w8a8, w7a8, w7a7, ...); the result is so quantized");
+  app.add_option("--activation-range", options.activation_range,
+                 "of --quantize-aware: token (each its own), average (moving), learned")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"token", "average", "learned"}));
+  app.add_flag("--learned-weight-scales", options.learned_weights,
+               "of --quantize-aware: LSQ (Esser et al. 2020)");
   app.add_option("--seed", l.seed, "of order, dropout and fresh weights")->capture_default_str();
 }
 
@@ -139,6 +152,28 @@ std::vector<std::string> split(const std::string& text, char at) {
     begin = end + 1;
   }
   return parts;
+}
+
+// NAME=VALUE, the value as JSON where it is JSON, else as text.
+void set_param(Json& params, const std::string& text) {
+  const std::size_t at = text.find('=');
+  if (at == std::string::npos || at == 0) fail(ErrorKind::kInput, "--param {}: wanted NAME=VALUE", text);
+  const std::string value = text.substr(at + 1);
+  try {
+    params.set(text.substr(0, at), Json::parse(value, "--param"));
+  } catch (const Error&) {
+    params.set(text.substr(0, at), value);
+  }
+}
+
+train::FakeQuantSettings fake_quant() {
+  train::FakeQuantSettings settings;
+  train::set_scheme(settings, options.scheme);
+  settings.weight_learned = options.learned_weights;
+  settings.activations = options.activation_range == "token"     ? train::ActivationRange::kPerToken
+                         : options.activation_range == "average" ? train::ActivationRange::kMovingAverage
+                                                                 : train::ActivationRange::kLearned;
+  return settings;
 }
 
 // "PATTERN:rate=0.1,decay=0,frozen"
@@ -193,6 +228,7 @@ RunInfo run_info(const train::FinetuneSettings& s, int threads) {
   info.settings.erase("seed");
   info.settings.set("max_length", s.max_length);
   info.settings.set("params", s.params);
+  if (s.fake_quant) info.settings.set("quantize_aware", options.scheme);
   info.inputs = hash_input(resolve_model(s.model));
   for (const InputHash& file : hash_input(s.data.data)) info.inputs.push_back(file);
   info.threads = threads;
@@ -211,6 +247,8 @@ int run(const CommonOptions& common) {
   for (const std::string& group : options.groups) s.loop.rules.groups.push_back(parse_group(group));
   if (options.label_smoothing != 0) s.params.set("label_smoothing", options.label_smoothing);
   if (!options.loss.empty()) s.params.set("loss", options.loss);
+  for (const std::string& param : options.params) set_param(s.params, param);
+  if (!options.scheme.empty()) s.fake_quant = fake_quant();
   if (options.class_weights == "balanced") {
     s.params.set("class_weights", "balanced");
   } else if (!options.class_weights.empty()) {
