@@ -20,6 +20,7 @@ COLUMNS = ["date", "commit", "CPU", "model", "row", "ours", "ms", "of peak", "ri
 
 # Files of the kernels that no forward runs on an instruction set: others' code, and the plain reference.
 AVX2, AVX512 = ["*/avx2*", "*256*", "simd/avx2.h"], ["*/avx512*", "*512*", "simd/avx512.h"]
+TRAINING = ["train_*", "scalar_rows.h", "simd/rows*"]
 NOT_RUN = {
     "amx": AVX2 + ["*/avx_vnni*"],
     "avx512_bf16": AVX2 + ["*/avx_vnni*", "*/amx*"],
@@ -36,10 +37,15 @@ def git(*command):
     return done.stdout.strip()
 
 
+def measured_paths(isa=""):
+    """What a row of that section measures, as git's path arguments."""
+    return ["src/kernels", "src/runtime"] + [f":(exclude)src/kernels/{name}"
+                                             for name in NOT_RUN.get(isa, []) + TRAINING + ["*/ref.cc"]]
+
+
 def last_change(isa=""):
-    """The commit that last changed what is measured in that section."""
-    others = [f":(exclude)src/kernels/{name}" for name in NOT_RUN.get(isa, []) + ["*/ref.cc"]]
-    return git("log", "-1", "--format=%h", "--", "src/kernels", "src/runtime", *others)
+    """The commit that last touched it."""
+    return git("log", "-1", "--format=%h", "--", *measured_paths(isa))
 
 
 def ledger_rows(result):
@@ -93,9 +99,12 @@ def read_rows(path):
 
 @functools.cache
 def is_stale(section, commit):
-    """Whether a row's commit does not contain the last change of what it measured."""
-    ancestor = ["git", "-C", str(REPOSITORY), "merge-base", "--is-ancestor", last_change(section), commit]
-    return subprocess.run(ancestor, stderr=subprocess.DEVNULL).returncode != 0
+    """Whether what a row measured is other code now than at its commit (which must be one of this history)."""
+    if subprocess.run(["git", "-C", str(REPOSITORY), "merge-base", "--is-ancestor", commit, "HEAD"],
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        return True
+    same = ["git", "-C", str(REPOSITORY), "diff", "--quiet", commit, "HEAD", "--", *measured_paths(section)]
+    return subprocess.run(same, stderr=subprocess.DEVNULL).returncode != 0
 
 
 def stale_rows(path):

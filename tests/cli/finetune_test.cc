@@ -86,6 +86,37 @@ TEST_F(Finetune, WhatItTrainsIsAModelThatTheRuntimeRuns) {
   EXPECT_TRUE(fs::exists(path("dump/parameters.safetensors")));
 }
 
+TEST_F(Finetune, TrainedForIntegersTheResultIsWhatQuantizeWouldWrite) {
+  for (const std::string range : {"token", "average", "learned"}) {
+    fs::remove_all(path("out"));
+    fs::remove_all(path("out.training"));
+    const ProgramResult trained =
+        finetune({"--task", "classification", "--epochs", "8", "--batch-size", "4", "--learning-rate", "2e-3",
+                  "--quantize-aware", "w8a8", "--activation-range", range, "--json"});
+    ASSERT_EQ(trained.status, 0) << trained.err;
+    const Json report = Json::parse(trained.out, "report");
+    const double in_training = report.find("evaluations")
+                                   ->as_array("evaluations")
+                                   .back()
+                                   .find("scores")
+                                   ->find("accuracy")
+                                   ->as_double("accuracy");
+    EXPECT_EQ(in_training, 1) << range;
+    const ProgramResult inspected = run_program({{"inspect", path("out")}});
+    EXPECT_NE(inspected.out.find("I8"), std::string::npos) << inspected.out;
+    const ProgramResult scored = run_program({{"eval", path("out"), "--task", "classification", "--data",
+                                               path("data"), "--split", "dev", "--json"}});
+    ASSERT_EQ(scored.status, 0) << scored.err;
+    EXPECT_EQ(Json::parse(scored.out, "scores")
+                  .find("metrics")
+                  ->find("accuracy")
+                  ->find("value")
+                  ->as_double("value"),
+              1)
+        << range;
+  }
+}
+
 TEST_F(Finetune, WrongSettingsAreRefusedBeforeAnyStep) {
   for (const auto& [options, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"--task", "no-such-task"}, "no-such-task"},
@@ -95,6 +126,9 @@ TEST_F(Finetune, WrongSettingsAreRefusedBeforeAnyStep) {
            {{"--task", "classification", "--group", ".:frozen"}, "frozen"},
            {{"--task", "classification", "--schedule", "polynomial"}, "polynomial"},
            {{"--task", "classification", "--precision", "fp5"}, "fp5"},
+           {{"--task", "classification", "--quantize-aware", "w9a9"}, "w9a9"},
+           {{"--task", "tokens", "--param", "no_such_setting=1"}, "no_such_setting"},
+           {{"--task", "classification", "--param", "shots"}, "NAME=VALUE"},
            {{"--task", "classification", "--label-smoothing", "2"}, "smoothing"}}) {
     const ProgramResult result = finetune(options);
     EXPECT_TRUE(result.status == 2 || result.status == 4) << result.status << " " << result.err;

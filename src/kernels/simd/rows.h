@@ -1,11 +1,11 @@
 #pragma once
 
-// Elements of training's rows and their keep mask over simd/<isa>.h's Vector: include that first.
+// Elements of training's rows and their keep mask over simd/rows_<isa>.h's RowVector: include that first.
 #include "kernels/train_rows.h"
 
 namespace {
 
-using V = Vector;
+using V = RowVector;
 using penjing::train_rows::Dropout;
 using penjing::train_rows::Element;
 

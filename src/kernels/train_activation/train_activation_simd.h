@@ -1,6 +1,6 @@
 #pragma once
 
-// train_activation.h over simd/<isa>.h's Vector: include that first.
+// train_activation.h over simd/rows_<isa>.h's RowVector: include that first.
 #include "kernels/pointwise/functions_simd.h"
 //
 #include "kernels/simd/rows.h"

@@ -1,4 +1,4 @@
-#include "kernels/simd/avx512.h"
+#include "kernels/simd/rows_avx512.h"
 //
 #include "kernels/train_adamw/train_adamw_simd.h"
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// train_adamw.h over simd/<isa>.h's Vector: include that first.
+// train_adamw.h over simd/rows_<isa>.h's RowVector: include that first.
 #include "kernels/train_adamw/train_adamw.h"
 
 namespace {
 
-using V = Vector;
+using V = RowVector;
 using penjing::train_adamw::Args;
 
 void step(const Args& args) {

@@ -1,4 +1,4 @@
-#include "kernels/simd/avx2.h"
+#include "kernels/simd/rows_avx2.h"
 //
 #include "kernels/pointwise/exp_simd.h"
 //

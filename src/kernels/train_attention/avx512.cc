@@ -1,4 +1,4 @@
-#include "kernels/simd/avx512.h"
+#include "kernels/simd/rows_avx512.h"
 //
 #include "kernels/pointwise/exp_simd.h"
 //

@@ -1,6 +1,6 @@
 #pragma once
 
-// Small FP32 matrix products over simd/<isa>.h's Vector, for operands that lie in the caches.
+// Small FP32 matrix products over simd/rows_<isa>.h's RowVector, for operands that lie in the caches.
 #include "kernels/simd/rows.h"
 
 namespace {

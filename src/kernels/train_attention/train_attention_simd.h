@@ -1,7 +1,7 @@
 #pragma once
 
-// train_attention.h over simd/<isa>.h's Vector and the exp of pointwise: include both first. Blocks of
-// queries walk over all the keys; a block's scores stay in the second cache.
+// train_attention.h over simd/rows_<isa>.h's RowVector and the exp of pointwise: include both first. Blocks
+// of queries walk over all the keys; a block's scores stay in the second cache.
 #include "kernels/train_attention/product_simd.h"
 #include "kernels/train_attention/train_attention.h"
 

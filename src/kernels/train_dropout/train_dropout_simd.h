@@ -1,6 +1,6 @@
 #pragma once
 
-// train_dropout.h over simd/<isa>.h's Vector: include that first.
+// train_dropout.h over simd/rows_<isa>.h's RowVector: include that first.
 #include "kernels/simd/rows.h"
 #include "kernels/train_dropout/train_dropout.h"
 

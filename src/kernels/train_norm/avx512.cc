@@ -1,4 +1,4 @@
-#include "kernels/simd/avx512.h"
+#include "kernels/simd/rows_avx512.h"
 //
 #include "kernels/train_norm/train_norm_simd.h"
 

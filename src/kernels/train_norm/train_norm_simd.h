@@ -1,6 +1,6 @@
 #pragma once
 
-// train_norm.h over simd/<isa>.h's Vector: include that first.
+// train_norm.h over simd/rows_<isa>.h's RowVector: include that first.
 #include "kernels/simd/rows.h"
 #include "kernels/train_norm/train_norm.h"
 
