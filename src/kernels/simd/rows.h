@@ -5,7 +5,7 @@
 
 namespace {
 
-using V = RowVector;
+using V = Vector;
 using penjing::train_rows::Dropout;
 using penjing::train_rows::Element;
 
@@ -14,13 +14,13 @@ PENJING_INLINE V::Float load_first(const float* p, int64_t count) {
   return V::load_first(p, count);
 }
 PENJING_INLINE V::Float load_first(const uint16_t* p, int64_t count) {
-  return V::load_bf16_first(p, count);
+  return RowVector::load_bf16_first(p, count);
 }
 PENJING_INLINE void store_first(float* p, V::Float v, int64_t count) {
-  V::store_first(p, v, count);
+  RowVector::store_first(p, v, count);
 }
 PENJING_INLINE void store_first(uint16_t* p, V::Float v, int64_t count) {
-  V::store_bf16_first(p, v, count);
+  RowVector::store_bf16_first(p, v, count);
 }
 
 // Columns whose masks are drawn at once: a Philox block makes four words, and lanes work in pairs.
@@ -43,16 +43,19 @@ PENJING_INLINE KeepMasks draw_masks(const Dropout& dropout, uint32_t block, uint
   V::Int c3 = V::set_int(static_cast<int32_t>(dropout.step));
   uint32_t k0 = dropout.seed, k1 = dropout.site;
   for (int round = 0; round < 10; ++round) {
-    const V::Int product0 = V::multiply_pairs(c0, multiplier0), product1 = V::multiply_pairs(c2, multiplier1);
-    c0 = V::xor_int(V::xor_int(V::upper_of_pairs(product1), c1), V::set_int(static_cast<int32_t>(k0)));
-    c2 = V::xor_int(V::xor_int(V::upper_of_pairs(product0), c3), V::set_int(static_cast<int32_t>(k1)));
+    const V::Int product0 = RowVector::multiply_pairs(c0, multiplier0),
+                 product1 = RowVector::multiply_pairs(c2, multiplier1);
+    c0 = RowVector::xor_int(RowVector::xor_int(RowVector::upper_of_pairs(product1), c1),
+                            V::set_int(static_cast<int32_t>(k0)));
+    c2 = RowVector::xor_int(RowVector::xor_int(RowVector::upper_of_pairs(product0), c3),
+                            V::set_int(static_cast<int32_t>(k1)));
     c1 = product1, c3 = product0;
     k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
-  const V::Int words01 = V::join_pairs(c0, c1), words23 = V::join_pairs(c2, c3);
+  const V::Int words01 = RowVector::join_pairs(c0, c1), words23 = RowVector::join_pairs(c2, c3);
   const V::Int threshold = V::set_int(static_cast<int32_t>(dropout.threshold));
-  return {{V::at_least_unsigned(V::first_pairs(words01, words23), threshold),
-           V::at_least_unsigned(V::second_pairs(words01, words23), threshold)}};
+  return {{RowVector::at_least_unsigned(RowVector::first_pairs(words01, words23), threshold),
+           RowVector::at_least_unsigned(RowVector::second_pairs(words01, words23), threshold)}};
 }
 
 PENJING_INLINE V::Float drop(V::Mask keep, V::Float v, float kept) {

@@ -5,7 +5,7 @@
 
 namespace {
 
-using V = RowVector;
+using V = Vector;
 using penjing::train_adamw::Args;
 
 void step(const Args& args) {
@@ -19,9 +19,9 @@ void step(const Args& args) {
     const V::Float divisor = V::fma(V::sqrt(v), V::set(args.root_correction), V::set(args.epsilon));
     const V::Float change = V::div(V::mul(V::set(args.step_size), m), divisor);
     const V::Float w = V::sub(V::mul(V::set(args.keep), V::load_first(args.weight + i, count)), change);
-    V::store_first(args.m + i, m, count);
-    V::store_first(args.v + i, v, count);
-    V::store_first(args.weight + i, w, count);
+    RowVector::store_first(args.m + i, m, count);
+    RowVector::store_first(args.v + i, v, count);
+    RowVector::store_first(args.weight + i, w, count);
   }
 }
 

@@ -144,7 +144,7 @@ void forward_rows(const Forward& args) {
         V::store(row + c, s);
         highest = V::max(s, highest);
       }
-      const float most = V::highest(highest);
+      const float most = RowVector::highest(highest);
       V::Float sum = V::zero();
       RowMasks masks = RowMasks::of(shape, i);
       for (int64_t c = 0; c < keys.columns; c += V::kLanes) {
@@ -153,7 +153,7 @@ void forward_rows(const Forward& args) {
         if (dropping) e = masks.drop_at(keys.begin, c, e);
         V::store(row + c, e);
       }
-      inverses[r] = 1.0f / V::sum(sum);
+      inverses[r] = 1.0f / RowVector::sum(sum);
       if (args.statistics != nullptr) {
         args.statistics[2 * i] = most;
         args.statistics[2 * i + 1] = inverses[r];
@@ -186,7 +186,7 @@ PENJING_INLINE void backward_row(const Backward& args, const Keys& keys, int64_t
     V::store(p + c, kept);
     total = V::fma(kept, V::load(d_p + c), total);
   }
-  const V::Float mean = V::set(V::sum(total));
+  const V::Float mean = V::set(RowVector::sum(total));
   for (int64_t c = 0; c < keys.columns; c += V::kLanes) {
     const V::Float product = V::mul(V::load(p + c), V::load(d_p + c));
     V::store(d_p + c, V::sub(product, V::mul(V::load(products + c), mean)));
@@ -195,7 +195,7 @@ PENJING_INLINE void backward_row(const Backward& args, const Keys& keys, int64_t
     for (int64_t c = 0; c < keys.columns; c += V::kLanes) {
       float* at = args.d_bias + i * shape.bias_stride + keys.begin + c;
       const int64_t count = keys.end - keys.begin - c;
-      V::store_first(at, V::add(V::load_first(at, count), V::load(d_p + c)), count);
+      RowVector::store_first(at, V::add(V::load_first(at, count), V::load(d_p + c)), count);
     }
   }
 }

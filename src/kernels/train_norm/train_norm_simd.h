@@ -64,7 +64,7 @@ void forward_rows(const Forward& args) {
         });
     float mean = 0, inverse = 1;
     if (shape.norm == Norm::kLayerNorm) {
-      mean = V::sum(V::add(sums[0], sums[1])) * inverse_width;
+      mean = RowVector::sum(V::add(sums[0], sums[1])) * inverse_width;
       sums[0] = sums[1] = V::zero();
       each_vector(
           shape, row, false,
@@ -74,7 +74,7 @@ void forward_rows(const Forward& args) {
           });
     }
     if (shape.norm != Norm::kAffine) {
-      const float square = V::sum(V::add(sums[0], sums[1])) * inverse_width;
+      const float square = RowVector::sum(V::add(sums[0], sums[1])) * inverse_width;
       inverse = 1.0f / __builtin_sqrtf(square + shape.epsilon);
     }
     if (args.statistics != nullptr) {
@@ -112,14 +112,14 @@ void backward_rows(const Backward& args) {
           sums[half] = V::add(sums[half], g);
           products[half] = V::fma(g, n, products[half]);
           if (args.d_scale != nullptr)
-            V::store_first(args.d_scale + column, V::fma(d, n, V::load_first(args.d_scale + column, count)),
-                           count);
+            RowVector::store_first(args.d_scale + column,
+                                   V::fma(d, n, V::load_first(args.d_scale + column, count)), count);
           if (args.d_shift != nullptr)
-            V::store_first(args.d_shift + column, V::add(d, V::load_first(args.d_shift + column, count)),
-                           count);
+            RowVector::store_first(args.d_shift + column,
+                                   V::add(d, V::load_first(args.d_shift + column, count)), count);
         });
-    const float sum = shape.norm == Norm::kLayerNorm ? V::sum(V::add(sums[0], sums[1])) : 0;
-    const float product = shape.norm != Norm::kAffine ? V::sum(V::add(products[0], products[1])) : 0;
+    const float sum = shape.norm == Norm::kLayerNorm ? RowVector::sum(V::add(sums[0], sums[1])) : 0;
+    const float product = shape.norm != Norm::kAffine ? RowVector::sum(V::add(products[0], products[1])) : 0;
     const V::Float mean_g = V::set(sum * inverse_width), mean_gn = V::set(product * inverse_width);
     T* d_x = args.d_x == nullptr ? nullptr : static_cast<T*>(args.d_x) + at;
     T* d_residual = args.d_residual == nullptr ? nullptr : static_cast<T*>(args.d_residual) + at;
