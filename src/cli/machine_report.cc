@@ -25,6 +25,11 @@
 #include "kernels/quantize/quantize.h"
 #include "kernels/spmm_f32/spmm_f32.h"
 #include "kernels/spmm_i8/spmm_i8.h"
+#include "kernels/train_activation/train_activation.h"
+#include "kernels/train_adamw/train_adamw.h"
+#include "kernels/train_attention/train_attention.h"
+#include "kernels/train_dropout/train_dropout.h"
+#include "kernels/train_norm/train_norm.h"
 
 namespace penjing::cli {
 
@@ -133,7 +138,12 @@ std::vector<KernelChoice> list_kernel_choices() {
           describe_choice("pointwise", pointwise::select(), pointwise::find),
           describe_choice("quantize", quantize::select(), quantize::find),
           describe_choice("spmm_f32", spmm_f32::select(), spmm_f32::find),
-          describe_choice("spmm_i8", spmm_i8::select(), spmm_i8::find)};
+          describe_choice("spmm_i8", spmm_i8::select(), spmm_i8::find),
+          describe_choice("train_activation", train_activation::select(), train_activation::find),
+          describe_choice("train_adamw", train_adamw::select(), train_adamw::find),
+          describe_choice("train_attention", train_attention::select(), train_attention::find),
+          describe_choice("train_dropout", train_dropout::select(), train_dropout::find),
+          describe_choice("train_norm", train_norm::select(), train_norm::find)};
 }
 
 ThreadFacts read_thread_facts() {

@@ -76,7 +76,7 @@ double harm(const RecordedTensor& t, const RangeLoss& lost) {
   return static_cast<double>(lost.overflows) + static_cast<double>(lost.underflows) / count;
 }
 
-std::string worst_tensors(const StepRecord& record, const StepDiagnosis& diagnosis, std::size_t count) {
+std::string worst_tensors(const RecordedStep& record, const StepDiagnosis& diagnosis, std::size_t count) {
   struct Row {
     const RecordedTensor* tensor;
     RangeLoss lost;
@@ -105,7 +105,7 @@ std::string worst_tensors(const StepRecord& record, const StepDiagnosis& diagnos
 
 }  // namespace
 
-std::string step_text(const StepRecord& record, const StepDiagnosis& diagnosis, std::size_t tensors) {
+std::string step_text(const RecordedStep& record, const StepDiagnosis& diagnosis, std::size_t tensors) {
   std::vector<std::string> header = {
       "layer",      "activations: overflow %", "underflow %", "weights: underflow %", "gradients: overflow %",
       "underflow %"};
@@ -138,7 +138,7 @@ std::string step_text(const StepRecord& record, const StepDiagnosis& diagnosis, 
          table.str() + "\n" + verdict(diagnosis) + worst_tensors(record, diagnosis, tensors);
 }
 
-Json step_json(const StepRecord& record, const StepDiagnosis& diagnosis) {
+Json step_json(const RecordedStep& record, const StepDiagnosis& diagnosis) {
   Json layers = Json::array();
   for (const LayerDiagnosis& layer : diagnosis.layers) layers.push_back(layer_json(layer, diagnosis));
   return Json::object({{"step", record.step},

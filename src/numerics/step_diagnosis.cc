@@ -65,7 +65,7 @@ void Share::add(const Share& other) {
   of += other.of;
 }
 
-StepDiagnosis diagnose(const StepRecord& record, const std::string& format) {
+StepDiagnosis diagnose(const RecordedStep& record, const std::string& format) {
   const bool fp8 = format == "fp8";
   if (!fp8 && format != "fp16" && format != "bf16")
     fail(ErrorKind::kInput, "format \"{}\"; there are fp16, bf16 and fp8", format);

@@ -47,6 +47,6 @@ std::string format_of(const std::string& format, NumberRole role);
 std::size_t recorded_index(std::string_view format);
 
 // format: fp16, bf16, or fp8 (E4M3 activations and weights, E5M2 gradients). Throws kInput for others.
-StepDiagnosis diagnose(const StepRecord& record, const std::string& format);
+StepDiagnosis diagnose(const RecordedStep& record, const std::string& format);
 
 }  // namespace penjing

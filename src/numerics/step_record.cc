@@ -117,7 +117,7 @@ double recorded_scale(const FloatFormat& format, NumberRole role, float largest,
   return gradient ? loss_scale : 1;
 }
 
-Json StepRecord::to_json() const {
+Json RecordedStep::to_json() const {
   Json list = Json::array();
   for (const RecordedTensor& t : tensors) {
     Json lost = Json::object(), swamped = Json::object();
@@ -143,11 +143,11 @@ Json StepRecord::to_json() const {
                        {"tensors", list}});
 }
 
-StepRecord StepRecord::from_json(const Json& json, std::string_view where) {
+RecordedStep RecordedStep::from_json(const Json& json, std::string_view where) {
   const int64_t version = member(json, "version", where).as_int(fmt::format("{}: version", where));
   if (version != 1)
     fail(ErrorKind::kUnsupported, "{}: a step record of version {}, wanted 1", where, version);
-  StepRecord record;
+  RecordedStep record;
   record.step = count_of(json, "step", where);
   record.precision = member(json, "precision", where).as_string(fmt::format("{}: precision", where));
   record.loss_scale = member(json, "loss_scale", where).as_double(fmt::format("{}: loss_scale", where));
@@ -190,7 +190,7 @@ std::filesystem::path step_record_path(const std::filesystem::path& run, int64_t
   return run / "numerics" / fmt::format("step-{}.json", step);
 }
 
-void write_step_record(const std::filesystem::path& run, const StepRecord& record) {
+void write_step_record(const std::filesystem::path& run, const RecordedStep& record) {
   const std::filesystem::path path = step_record_path(run, record.step);
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
@@ -198,7 +198,7 @@ void write_step_record(const std::filesystem::path& run, const StepRecord& recor
   write_text_file(path, record.to_json().dump() + "\n");
 }
 
-StepRecord read_step_record(const std::filesystem::path& run, std::optional<int64_t> step) {
+RecordedStep read_step_record(const std::filesystem::path& run, std::optional<int64_t> step) {
   std::set<int64_t> steps;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(run / "numerics", error)) {
@@ -217,7 +217,7 @@ StepRecord read_step_record(const std::filesystem::path& run, std::optional<int6
   std::ostringstream text;
   text << file.rdbuf();
   if (!file) fail(ErrorKind::kIo, "{}: cannot be read", path.string());
-  return StepRecord::from_json(Json::parse(text.str(), path.string()), path.string());
+  return RecordedStep::from_json(Json::parse(text.str(), path.string()), path.string());
 }
 
 }  // namespace penjing

@@ -50,22 +50,22 @@ struct RecordedTensor {
   std::array<int64_t, kSwampFormats.size()> swamped{};  // updates
 };
 
-struct StepRecord {
+struct RecordedStep {
   int64_t step = 0;
   std::string precision;
   double loss_scale = 1;
   std::vector<RecordedTensor> tensors;
 
   Json to_json() const;
-  static StepRecord from_json(const Json& json, std::string_view where);  // throws kFormat
+  static RecordedStep from_json(const Json& json, std::string_view where);  // throws kFormat
 };
 
 // "0" of "encoder.layer.0.output", "embeddings" of names that begin so, else "head".
 std::string layer_of(std::string_view name);
 
 std::filesystem::path step_record_path(const std::filesystem::path& run, int64_t step);
-void write_step_record(const std::filesystem::path& run, const StepRecord& record);  // creates RUN/numerics
+void write_step_record(const std::filesystem::path& run, const RecordedStep& record);  // creates RUN/numerics
 // The record of a step, or of the last one recorded. Throws kInput naming the steps there are.
-StepRecord read_step_record(const std::filesystem::path& run, std::optional<int64_t> step);
+RecordedStep read_step_record(const std::filesystem::path& run, std::optional<int64_t> step);
 
 }  // namespace penjing

@@ -20,7 +20,7 @@ std::span<const float> part_of(const at::Tensor& x, int64_t begin, int64_t end) 
 
 struct StepRecorder::State {
   std::mutex mutex;
-  StepRecord record;
+  RecordedStep record;
 
   // Adds the values to the tensor of this name and role, or makes it.
   void add(const std::string& name, NumberRole role, const at::Tensor& values) {
@@ -128,7 +128,7 @@ void StepRecorder::after_update(const Parameters& parameters) {
   before_.clear();
 }
 
-const StepRecord& StepRecorder::record() const {
+const RecordedStep& StepRecorder::record() const {
   return state_->record;
 }
 

@@ -40,7 +40,7 @@ class StepRecorder final : public TensorTap {
   void after_update(const Parameters& parameters);
 
   // Activations in the order of the forward, then parameters in the order of the checkpoint.
-  const StepRecord& record() const;
+  const RecordedStep& record() const;
 
  private:
   struct State;  // shared with the hooks on activations, which live as long as the graph

@@ -54,7 +54,7 @@ TEST(NumericsCommand, WhatIsNoNumberIsRefused) {
 
 TEST(NumericsCommand, DiagnosesARecordedStep) {
   const TestFolder folder("diagnose");
-  StepRecord record;
+  RecordedStep record;
   record.step = 7;
   record.precision = "fp32";
   RecordedTensor gradient;

@@ -85,8 +85,8 @@ RecordedTensor recorded(const std::string& name, NumberRole role, const std::vec
   return t;
 }
 
-StepRecord sample() {
-  StepRecord record;
+RecordedStep sample() {
+  RecordedStep record;
   record.step = 12;
   record.precision = "fp32";
   record.loss_scale = 1024;
@@ -105,41 +105,41 @@ StepRecord sample() {
   return record;
 }
 
-TEST(StepRecord, JsonAndBack) {
-  const StepRecord record = sample();
+TEST(RecordedStep, JsonAndBack) {
+  const RecordedStep record = sample();
   const Json json = record.to_json();
-  const StepRecord back = StepRecord::from_json(Json::parse(json.dump(), "text"), "record");
+  const RecordedStep back = RecordedStep::from_json(Json::parse(json.dump(), "text"), "record");
   EXPECT_EQ(back.to_json().dump(), json.dump());
   EXPECT_EQ(back.tensors[4].swamped[1], 4);
   Json damaged = json;
   damaged.set("version", 2);
-  EXPECT_NE(error_of([&] { StepRecord::from_json(damaged, "record"); }).find("version 2"), std::string::npos);
+  EXPECT_NE(error_of([&] { RecordedStep::from_json(damaged, "record"); }).find("version 2"), std::string::npos);
   damaged = json;
   damaged.set("loss_scale", 0);
-  EXPECT_NE(error_of([&] { StepRecord::from_json(damaged, "record"); }).find("loss_scale is 0"),
+  EXPECT_NE(error_of([&] { RecordedStep::from_json(damaged, "record"); }).find("loss_scale is 0"),
             std::string::npos);
   damaged = json;
   damaged.find("tensors")->as_array("")[0].set("role", "colour");
-  EXPECT_NE(error_of([&] { StepRecord::from_json(damaged, "record"); }).find("unknown role \"colour\""),
+  EXPECT_NE(error_of([&] { RecordedStep::from_json(damaged, "record"); }).find("unknown role \"colour\""),
             std::string::npos);
   damaged = json;
   damaged.find("tensors")->as_array("")[0].erase("lost");
   EXPECT_NE(error_of([&] {
-              StepRecord::from_json(damaged, "record");
+              RecordedStep::from_json(damaged, "record");
             }).find("embeddings.LayerNorm.out: no \"lost\""),
             std::string::npos);
 }
 
-TEST(StepRecord, LayersOfNames) {
+TEST(RecordedStep, LayersOfNames) {
   EXPECT_EQ(layer_of("encoder.layer.11.output.dense.out"), "11");
   EXPECT_EQ(layer_of("transformer.layer.3.ffn.lin1.weight"), "3");
   EXPECT_EQ(layer_of("embeddings.word_embeddings.weight"), "embeddings");
   EXPECT_EQ(layer_of("classifier.weight"), "head");
 }
 
-TEST(StepRecord, TheLastOneIsReadUnlessAStepIsAskedFor) {
+TEST(RecordedStep, TheLastOneIsReadUnlessAStepIsAskedFor) {
   const TestFolder folder("step-record");
-  StepRecord record = sample();
+  RecordedStep record = sample();
   for (const int64_t step : {3, 12, 9}) {
     record.step = step;
     write_step_record(folder.path(), record);
@@ -197,7 +197,7 @@ TEST(StepDiagnosis, OtherFormats) {
 
 // The largest scale accounts for the mantissa: 1.9999 * 2^15 is beyond 65504.
 TEST(StepDiagnosis, LargestScaleKeepsTheLargestFinite) {
-  StepRecord record;
+  RecordedStep record;
   record.tensors.push_back(recorded("classifier.weight", NumberRole::kWeightGradient, {1.9999f}));
   EXPECT_EQ(diagnose(record, "fp16").total.scale.largest, 14);
   record.tensors[0] = recorded("classifier.weight", NumberRole::kWeightGradient, {1.99f});

@@ -27,7 +27,7 @@ ADDED = [
     ("src/model/architectures.def", "PENJING_ARCHITECTURE(toy)", ("architecture toy", "tests/model/toy_test.cc")),
     ("src/cli/commands.def", "PENJING_COMMAND(clip_toys)", ("command clip-toys", "tests/cli")),
     ("src/train/objectives.def", "PENJING_OBJECTIVE(toys)", ("objective toys", "tests/train")),
-    ("src/train/optimizers.def", "PENJING_OPTIMIZER(toy_descent)", ("optimizer toy_descent", "tests/train")),
+    ("src/train/optimizers.def", "PENJING_OPTIMIZER(toy_descent)", ("optimizer toy-descent", "tests/train")),
     ("src/cli/train_commands.def", 'PENJING_TRAIN_COMMAND(teach_toys, "teach-toys", "teaches toys")',
      ("teach-toys", "tests/cli")),
     ("src/kernels/gemm_toy/kernels.def", "PENJING_KERNEL(ref)", ("kernel family gemm_toy", "tests/kernels")),

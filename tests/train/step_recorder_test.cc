@@ -20,7 +20,7 @@ PackedBatch two_sequences() {
   return pack(batch, {0, 1});
 }
 
-const RecordedTensor* find(const StepRecord& record, NumberRole role, const std::string& name) {
+const RecordedTensor* find(const RecordedStep& record, NumberRole role, const std::string& name) {
   for (const RecordedTensor& t : record.tensors) {
     if (t.role == role && t.name == name) return &t;
   }
@@ -80,7 +80,7 @@ TEST(StepRecorder, RecordsAStep) {
     }
   }
   recorder.after_update(parameters);
-  const StepRecord& record = recorder.record();
+  const RecordedStep& record = recorder.record();
 
   EXPECT_EQ(record.step, 5);
   EXPECT_EQ(record.loss_scale, kScale);
@@ -116,7 +116,7 @@ TEST(StepRecorder, RecordsAStep) {
 
   const TestFolder folder("recorder");
   write_step_record(folder.path(), record);
-  const StepRecord read = read_step_record(folder.path(), std::nullopt);
+  const RecordedStep read = read_step_record(folder.path(), std::nullopt);
   EXPECT_EQ(read.to_json(), Json::parse(record.to_json().dump(), "record"));
   const StepDiagnosis diagnosis = diagnose(read, "fp16");
   std::vector<std::string> layers;

@@ -212,7 +212,7 @@ int run_tensor(const CommonOptions& common) {
 }
 
 int run_diagnosis(const CommonOptions& common) {
-  const StepRecord record =
+  const RecordedStep record =
       read_step_record(options.diagnose, options.step < 0 ? std::nullopt : std::optional(options.step));
   const StepDiagnosis diagnosis = diagnose(record, options.format);
   if (common.json) {

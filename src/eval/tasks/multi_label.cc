@@ -105,6 +105,7 @@ TaskResult run(const TaskModel& model, const TaskInput& input) {
 }  // namespace
 
 extern const Task multi_label_task;
-const Task multi_label_task = {"multi-label", "multi_label", "any number of labels a text: micro and macro F1", run};
+const Task multi_label_task = {"multi-label", "multi_label",
+                               "any number of labels a text: micro and macro F1", run};
 
 }  // namespace penjing

@@ -124,6 +124,7 @@ std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const 
 }  // namespace
 
 extern const ObjectiveKind multi_label_objective;
-const ObjectiveKind multi_label_objective = {"multi-label", "multi_label", "any number of labels a text", make};
+const ObjectiveKind multi_label_objective = {"multi-label", "multi_label", "any number of labels a text",
+                                             make};
 
 }  // namespace penjing::train
