@@ -113,7 +113,8 @@ TEST(RecordedStep, JsonAndBack) {
   EXPECT_EQ(back.tensors[4].swamped[1], 4);
   Json damaged = json;
   damaged.set("version", 2);
-  EXPECT_NE(error_of([&] { RecordedStep::from_json(damaged, "record"); }).find("version 2"), std::string::npos);
+  EXPECT_NE(error_of([&] { RecordedStep::from_json(damaged, "record"); }).find("version 2"),
+            std::string::npos);
   damaged = json;
   damaged.set("loss_scale", 0);
   EXPECT_NE(error_of([&] { RecordedStep::from_json(damaged, "record"); }).find("loss_scale is 0"),
