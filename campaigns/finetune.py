@@ -84,6 +84,10 @@ def percent(score):
     return f"{100 * score['value']:.2f}"
 
 
+def measured(value, unit, digits):
+    return "-" if value is None else f"{value * unit:.{digits}f}"
+
+
 def write_table():
     rows = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     order = list(TASKS)
@@ -108,7 +112,7 @@ def write_table():
                 f"| {row['model']} | {row['task']} | {row['seed']} | {name} | {percent(fp32)} ({100 * fp32['low']:.1f} to "
                 f"{100 * fp32['high']:.1f}) | {percent(int8)} | {100 * (fp32['value'] - int8['value']):+.2f} | "
                 f"{published if base and main else '-'} | {floor if base and main else '-'} | "
-                f"{(training['seconds'] or 0) / 60:.1f} | {training['tokens_per_second'] or 0:.0f} | {row['date']}, "
+                f"{measured(training['seconds'], 1 / 60, 1)} | {measured(training['tokens_per_second'], 1, 0)} | {row['date']}, "
                 f"{row['cores']} x {row['cpu']} |")
     text += ["", "Commands:", ""] + [f"- `{row['command']}`" for row in rows]
     (ROOT / "campaigns" / "RESULTS.md").write_text("\n".join(text) + "\n")
