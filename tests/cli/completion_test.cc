@@ -96,6 +96,9 @@ TEST_F(Completion, OffersEveryVerb) {
 // Every flag that a verb's --help shows is offered for it, and the program knows every one that is offered.
 TEST_F(Completion, OffersEveryFlag) {
   for (const auto& verb : verbs_of_help()) {
+    const bool trains = verb == "finetune" || verb == "pretrain";
+    if (trains && !std::filesystem::exists(PENJING_BINARY_DIR "/penjing-train"))
+      continue;  // not in this build
     const Words offered = complete({"penjing", verb, "--"});
     const std::string help = run_program({{verb, "--help"}}).out;
     EXPECT_NE(std::find(offered.begin(), offered.end(), "--json"), offered.end()) << verb;
