@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "base/interrupt.h"
+#include "train/forward_all.h"
 #include "train/text_examples.h"
 
 namespace penjing::train {
@@ -15,28 +15,16 @@ using Run = std::function<at::Tensor(const at::Tensor& hidden, const PackedBatch
 // One row of `run`'s output a sequence.
 Rows run_all(const Network& network, const ForwardContext& context, const TextExamples& texts,
              const Run& run) {
-  const at::NoGradGuard no_gradient;
+  std::vector<const Sequence*> sequences;
+  for (int64_t i = 0; i < texts.size(); ++i) sequences.push_back(&texts[i]);
   Rows rows;
-  int64_t next = 0;
-  while (next < texts.size()) {
-    check_interrupt();
-    std::vector<const Sequence*> sequences;
-    std::vector<int64_t> samples;
-    int64_t tokens = 0;
-    while (next < texts.size()) {
-      const auto more = static_cast<int64_t>(texts[next].ids.size());
-      if (!sequences.empty() && tokens + more > kEvaluationTokens) break;
-      sequences.push_back(&texts[next]);
-      samples.push_back(next++);
-      tokens += more;
-    }
-    const PackedBatch batch = pack(sequences, samples);
-    const at::Tensor values =
-        run(network.encoder->forward(batch, context), batch).to(at::kCPU, at::kFloat).contiguous();
-    const float* row = values.data_ptr<float>();
-    for (int64_t i = 0; i < values.size(0); ++i, row += values.size(1))
-      rows.emplace_back(row, row + values.size(1));
-  }
+  forward_all(network, context, sequences, kEvaluationTokens,
+              [&](int64_t, const PackedBatch& batch, const at::Tensor& hidden) {
+                const at::Tensor values = run(hidden, batch).to(at::kCPU, at::kFloat).contiguous();
+                const float* row = values.data_ptr<float>();
+                for (int64_t i = 0; i < values.size(0); ++i, row += values.size(1))
+                  rows.emplace_back(row, row + values.size(1));
+              });
   return rows;
 }
 
