@@ -2,13 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <map>
 #include <memory>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text_table.h"
 #include "cli/method_context.h"
+#include "cli/param_options.h"
 #include "compress/apply.h"
 
 namespace penjing::cli {
@@ -20,58 +20,8 @@ struct VerbOptions {
   std::string model, out, method;
   CalibrationSource calibration;
   std::vector<const Method*> methods;
-  std::map<std::string, std::string> text;
-  std::map<std::string, std::vector<std::string>> lists;
-  std::map<std::string, bool> flags;
-  std::map<std::string, ParamInfo::Type> types;
+  ParamOptions params;
 };
-
-void add_param(CLI::App& app, VerbOptions& options, const ParamInfo& info) {
-  if (options.types.contains(info.name)) return;
-  options.types[info.name] = info.type;
-  std::string name = info.name;
-  std::replace(name.begin(), name.end(), '_', '-');
-  std::string help = info.help;
-  if (!info.choices.empty()) {
-    std::string choices;
-    for (const auto& choice : info.choices) choices += (choices.empty() ? "" : "|") + choice;
-    help += " (" + choices + ")";
-  }
-  if (info.type == ParamInfo::Type::kBool) {
-    app.add_flag("--" + name, options.flags[info.name], help);
-  } else if (info.type == ParamInfo::Type::kStringList) {
-    app.add_option("--" + name, options.lists[info.name], help)->expected(1)->take_all();
-  } else {
-    const bool text = info.default_value.is_string();
-    app.add_option("--" + name, options.text[info.name], help)
-        ->default_str(text ? info.default_value.as_string("") : info.default_value.dump());
-  }
-}
-
-Json given_params(const CLI::App& app, const VerbOptions& options) {
-  Json given = Json::object();
-  for (const auto& [name, type] : options.types) {
-    std::string flag = name;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    if (app.count("--" + flag) == 0) continue;
-    if (type == ParamInfo::Type::kBool) {
-      given.set(name, options.flags.at(name));
-    } else if (type == ParamInfo::Type::kStringList) {
-      Json list = Json::array();
-      for (const auto& item : options.lists.at(name)) list.push_back(item);
-      given.set(name, list);
-    } else if (type == ParamInfo::Type::kInt || type == ParamInfo::Type::kDouble) {
-      try {
-        given.set(name, Json::parse(options.text.at(name), "--" + flag));
-      } catch (const Error&) {
-        fail(ErrorKind::kInput, "--{}: wanted a number, found \"{}\"", flag, options.text.at(name));
-      }
-    } else {
-      given.set(name, options.text.at(name));
-    }
-  }
-  return given;
-}
 
 const Method& chosen_method(const VerbOptions& options) {
   std::vector<std::string> names;
@@ -85,8 +35,7 @@ const Method& chosen_method(const VerbOptions& options) {
 
 int run_verb(const CLI::App& app, const VerbOptions& options, const CommonOptions& common) {
   const Method& method = chosen_method(options);
-  const Json params = resolve_params(method, given_params(app, options));
-  check_needs(method);
+  const Json params = resolve_params(method, options.params.given(app));
   const Model source = read_model(resolve_model(options.model));
   MethodContext context =
       make_method_context(source, options.calibration, std::make_shared<ThreadPool>(common.threads));
@@ -130,6 +79,7 @@ std::vector<CompressVerb> declare_compress_verbs(CLI::App& app) {
   static std::vector<std::unique_ptr<VerbOptions>> all_options;
   std::vector<CompressVerb> verbs;
   for (const Method* method : all_methods()) {
+    if (method->verb == nullptr) continue;
     CLI::App* verb = find_verb(app, method->verb);
     VerbOptions* options = nullptr;
     if (verb == nullptr) {
@@ -158,7 +108,7 @@ std::vector<CompressVerb> declare_compress_verbs(CLI::App& app) {
       verb->add_option("--statistics", options->calibration.statistics,
                        "a file that `penjing calibrate` wrote, to use instead of texts");
     }
-    for (const ParamInfo& info : method->params()) add_param(*verb, *options, info);
+    options->params.declare(*verb, method->params());
   }
   return verbs;
 }

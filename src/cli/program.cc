@@ -98,9 +98,11 @@ int run_program(int argc, char** argv, std::span<const Command* const> training)
   install_interrupt_handler();
   CommonOptions common;
   if (training.empty() && argc > 1) {
-    // Its answer has the options of every command.
-    if (argv[1] == std::string_view("completion") && has_trainer()) {
-      return run_guarded(common, [argv]() -> int { run_trainer(argv); });
+    // Recipes may have steps that train; completion tells the options of every command.
+    for (const std::string_view verb : {"run", "resume", "status", "completion"}) {
+      if (argv[1] == verb && has_trainer()) {
+        return run_guarded(common, [argv]() -> int { run_trainer(argv); });
+      }
     }
     for (const TrainVerb& verb : train_verbs()) {
       if (argv[1] == std::string_view(verb.verb)) {

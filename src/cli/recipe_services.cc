@@ -2,11 +2,13 @@
 
 #include <chrono>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/output_file.h"
 #include "cli/bench_work.h"
 #include "cli/method_context.h"
 #include "cli/task_model.h"
+#include "cli/training_command.h"
 #include "report/run_report.h"
 
 namespace penjing::cli {
@@ -42,6 +44,31 @@ OpenedModel open_model(const std::filesystem::path& folder, const CommonOptions&
   return opened;
 }
 
+RunInfo run_info(const Recipe& recipe, const RunFolder& folder, int threads) {
+  RunInfo info;
+  info.kind = "run";
+  info.name = std::filesystem::absolute(folder.path()).lexically_normal().filename().string();
+  info.model = recipe.model;
+  for (const RecipeTask& task : recipe.tasks) {
+    info.task += (info.task.empty() ? "" : " ") + task.task;
+    info.data += (info.data.empty() ? "" : " ") + task.data.string();
+  }
+  info.seed = static_cast<int64_t>(recipe.seed);
+  info.settings = Json::object({{"steps", *to_json(recipe).find("steps")}});
+  info.inputs = hash_inputs(recipe.model, {});
+  info.threads = threads;
+  info.output = folder.path().string();
+  return info;
+}
+
+void record_scores(RecordedRun& record, const Measurement& last) {
+  for (const auto& [name, score] : last.scores) {
+    record.add_score({name, "", score.value, score.interval.low, score.interval.high});
+  }
+  record.add_score({"size_ratio", "", last.size_ratio, {}, {}});
+  record.add_score({"speed_ratio", "", last.speed.ratio, last.speed.interval.low, last.speed.interval.high});
+}
+
 }  // namespace
 
 int run_in_folder(const Recipe& recipe, const RunFolder& folder, const CommonOptions& common) {
@@ -53,7 +80,18 @@ int run_in_folder(const Recipe& recipe, const RunFolder& folder, const CommonOpt
   };
   services.open = [&](const std::filesystem::path& model) { return open_model(model, common, pool); };
   services.note = [](const std::string& line) { log_info("{}", line); };
-  const RunResult result = run_recipe(recipe, folder, services);
+  // Where it goes on or is measured anew, it is the run that it was.
+  const auto record = record_run(run_info(recipe, folder, pool->num_threads()), folder.path(), true);
+  const RunResult result = [&] {
+    try {
+      return run_recipe(recipe, folder, services);
+    } catch (const Error& error) {
+      record->fail_because(error.what());
+      throw;
+    }
+  }();
+  record_scores(*record, *result.state.steps.back().measured);
+  record->done();
   const Json report = run_report(recipe, result);
   write_text_file(folder.path() / "report.json", report.dump(2) + "\n");
   write_text_file(folder.path() / "report.html", run_page(recipe, result));

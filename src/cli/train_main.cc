@@ -5,6 +5,8 @@
 #include <iterator>
 
 #include "cli/program.h"
+#include "compress/method.h"
+#include "train/methods.h"
 
 namespace penjing::cli {
 
@@ -44,5 +46,6 @@ void keep_memory() {
 int main(int argc, char** argv) {
   penjing::cli::let_threads_sleep(argv);
   penjing::cli::keep_memory();
+  penjing::add_methods(penjing::train::training_methods());
   return penjing::cli::run_program(argc, argv, penjing::cli::kTrainCommands);
 }

@@ -1,18 +1,11 @@
 #include "compress/apply.h"
 
-#include "base/error.h"
 #include "compress/provenance.h"
 
 namespace penjing {
 
-void check_needs(const Method& method) {
-  if (method.needs == Needs::kNothing || method.needs == Needs::kCalibrationText) return;
-  fail(ErrorKind::kUnsupported, "{}: needs data or training that this build does not offer yet", method.name);
-}
-
 AppliedMethod apply_method(const Model& source, const Method& method, const Json& params,
                            MethodContext& context, const std::filesystem::path& out) {
-  check_needs(method);
   AppliedMethod applied;
   const Model result = method.apply(source, params, context, applied.report);
   check_model(result, true);

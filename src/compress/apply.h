@@ -17,7 +17,4 @@ struct AppliedMethod {
 AppliedMethod apply_method(const Model& source, const Method& method, const Json& params,
                            MethodContext& context, const std::filesystem::path& out);
 
-// Refuses (kUnsupported) a method whose needs this build cannot meet.
-void check_needs(const Method& method);
-
 }  // namespace penjing

@@ -1,7 +1,6 @@
 #include "compress/method.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
 #include "base/text_table.h"
@@ -9,19 +8,34 @@
 
 namespace penjing {
 
-#define PENJING_METHOD(name, module) extern const Method name##_method;
+// Of the list's lines, those of this module.
+#define PENJING_METHOD(name, module) PENJING_METHOD_OF_##module(name)
+#define PENJING_METHOD_OF_train(name)
+#define PENJING_METHOD_OF_distill(name)
+#define PENJING_METHOD_OF_compress(name) extern const Method name##_method;
 #include "compress/methods.def"
-#undef PENJING_METHOD
+#undef PENJING_METHOD_OF_compress
 
 namespace {
-constexpr std::array kMethods = {
-#define PENJING_METHOD(name, module) &name##_method,
+
+std::vector<const Method*>& methods() {
+  static std::vector<const Method*> all = {
+#define PENJING_METHOD_OF_compress(name) &name##_method,
+#include "compress/methods.def"
+#undef PENJING_METHOD_OF_compress
+  };
+  return all;
+}
+
+#undef PENJING_METHOD
+constexpr std::string_view kListed[] = {
+#define PENJING_METHOD(name, module) #name,
 #include "compress/methods.def"
 #undef PENJING_METHOD
 };
 
-void check_value(const Method& method, const ParamInfo& info, const Json& value) {
-  const std::string where = fmt::format("{}: {}", method.name, info.name);
+void check_value(const std::string& owner, const ParamInfo& info, const Json& value) {
+  const std::string where = fmt::format("{}: {}", owner, info.name);
   const auto refuse = [&](const std::string& wanted) {
     fail(ErrorKind::kInput, "{}: wanted {}, found {}", where, wanted, value.dump().substr(0, 80));
   };
@@ -43,6 +57,7 @@ void check_value(const Method& method, const ParamInfo& info, const Json& value)
       in_range(value.as_double(where));
       break;
     case ParamInfo::Type::kString:
+    case ParamInfo::Type::kPath:
       if (!value.is_string()) refuse("a string");
       break;
     case ParamInfo::Type::kChoice: {
@@ -54,6 +69,7 @@ void check_value(const Method& method, const ParamInfo& info, const Json& value)
       break;
     }
     case ParamInfo::Type::kStringList:
+    case ParamInfo::Type::kPathList:
       if (!value.is_array()) refuse("a list of strings");
       for (const Json& item : value.as_array(where)) {
         if (!item.is_string()) refuse("a list of strings");
@@ -64,24 +80,35 @@ void check_value(const Method& method, const ParamInfo& info, const Json& value)
 }  // namespace
 
 std::span<const Method* const> all_methods() {
-  return kMethods;
+  return methods();
+}
+
+void add_methods(std::span<const Method* const> added) {
+  methods().insert(methods().end(), added.begin(), added.end());
+}
+
+bool is_listed_method(std::string_view name) {
+  return std::find(std::begin(kListed), std::end(kListed), name) != std::end(kListed);
 }
 
 const Method* find_method(std::string_view name) {
-  for (const Method* method : kMethods) {
+  for (const Method* method : methods()) {
     if (name == method->name) return method;
   }
   return nullptr;
 }
 
 Json resolve_params(const Method& method, const Json& given) {
-  const std::vector<ParamInfo> infos = method.params();
+  return resolve_params(method.name, method.params(), given);
+}
+
+Json resolve_params(const std::string& where, std::span<const ParamInfo> infos, const Json& given) {
   std::vector<std::string> names;
   for (const ParamInfo& info : infos) names.push_back(info.name);
   if (!given.is_null()) {
-    for (const auto& [key, value] : given.as_object(method.name)) {
+    for (const auto& [key, value] : given.as_object(where)) {
       if (std::find(names.begin(), names.end(), key) == names.end()) {
-        fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; did you mean \"{}\"?", method.name, key,
+        fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; did you mean \"{}\"?", where, key,
              nearest(key, names));
       }
     }
@@ -90,7 +117,7 @@ Json resolve_params(const Method& method, const Json& given) {
   for (const ParamInfo& info : infos) {
     const Json* value = given.find(info.name);
     const Json& chosen = value == nullptr ? info.default_value : *value;
-    check_value(method, info, chosen);
+    check_value(where, info, chosen);
     resolved.set(info.name, chosen);
   }
   return resolved;

@@ -20,7 +20,9 @@ namespace penjing {
 
 // One typed parameter. The value lives in the method's Params struct; `type` and `choices` describe it.
 struct ParamInfo {
-  enum class Type { kBool, kInt, kDouble, kString, kChoice, kStringList };
+  // kPath, kPathList: files or folders; a recipe's are relative to the recipe, and their contents are part of
+  // what a step is made from.
+  enum class Type { kBool, kInt, kDouble, kString, kChoice, kStringList, kPath, kPathList };
   std::string name;  // "scheme": recipe key; on the command line --scheme
   Type type = Type::kString;
   Json default_value;
@@ -42,6 +44,9 @@ struct MethodContext {
   // The same in memory (ranges found in training); null: none.
   const Calibration* known_statistics = nullptr;
   std::function<void(const std::string&)> note;  // a line for the user; may be empty
+  // Where long work keeps what lets it go on after a kill; whoever gives it removes it when the step is done.
+  std::filesystem::path work_folder;
+  int threads = 0;  // 0: all that the process may use
 };
 
 // What it did, for compression.json and the printed table.
@@ -52,7 +57,9 @@ struct MethodReport {
 
 struct Method {
   const char* name;  // "quantize" (unique: recipe key "method")
-  const char* verb;  // command-line verb: "quantize"; several methods of one verb are told apart by --method
+  // Command-line verb: "quantize"; several methods of one verb are told apart by --method. Null: a command of
+  // its own stands for it.
+  const char* verb;
   const char* summary;  // one line
   const char* help;     // a paragraph: formula, paper, what it leaves alone; examples
   Needs needs;
@@ -61,10 +68,15 @@ struct Method {
   Model (*apply)(const Model& model, const Json& params, MethodContext& context, MethodReport& report);
 };
 
-std::span<const Method* const> all_methods();  // in the order of methods.def
+std::span<const Method* const> all_methods();  // in the order of methods.def, then those that were added
+// Methods of the modules on LibTorch: the program that has them adds them before it reads a command line.
+void add_methods(std::span<const Method* const> methods);
+// True for a method of methods.def, whether this program has it or not.
+bool is_listed_method(std::string_view name);
 const Method* find_method(std::string_view name);
 
 // Fills defaults, checks types, ranges and choices. An unknown key is a kInput error naming the nearest.
 Json resolve_params(const Method& method, const Json& given);
+Json resolve_params(const std::string& where, std::span<const ParamInfo> params, const Json& given);
 
 }  // namespace penjing

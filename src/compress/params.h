@@ -37,9 +37,20 @@ class ParamLister {
     infos.push_back({name, ParamInfo::Type::kDouble, v, {}, min, max, help});
   }
   void list(const char* name, std::vector<std::string>& v, const char* help) {
+    add_list(name, v, ParamInfo::Type::kStringList, help);
+  }
+  void path(const char* name, std::string& v, const char* help) {
+    infos.push_back({name, ParamInfo::Type::kPath, v, {}, 0, 0, help});
+  }
+  void paths(const char* name, std::vector<std::string>& v, const char* help) {
+    add_list(name, v, ParamInfo::Type::kPathList, help);
+  }
+
+ private:
+  void add_list(const char* name, const std::vector<std::string>& v, ParamInfo::Type type, const char* help) {
     Json values = Json::array();
     for (const auto& item : v) values.push_back(item);
-    infos.push_back({name, ParamInfo::Type::kStringList, values, {}, 0, 0, help});
+    infos.push_back({name, type, values, {}, 0, 0, help});
   }
 };
 
@@ -57,6 +68,8 @@ class ParamReader {
     v.clear();
     for (const Json& item : at(name).as_array(name)) v.push_back(item.as_string(name));
   }
+  void path(const char* name, std::string& v, const char* help) { text(name, v, help); }
+  void paths(const char* name, std::vector<std::string>& v, const char* help) { list(name, v, help); }
 
  private:
   const Json& at(const char* name) const {

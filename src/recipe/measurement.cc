@@ -104,11 +104,15 @@ Measurer::Measurer(const Recipe& recipe, std::vector<std::string> texts, OpenMod
       pool_(pool) {}
 
 const OpenedModel& Measurer::first() {
-  if (!first_.has_value()) {
-    first_ = open_(first_folder_);
-    first_outputs_ = outputs_on_texts(first_->tasks, texts_);
-  }
+  if (!first_.has_value()) first_ = open_(first_folder_);
   return *first_;
+}
+
+const TextOutputs& Measurer::outputs_of(const std::filesystem::path& folder, const OpenedModel* opened) {
+  const auto found = outputs_.find(folder);
+  if (found != outputs_.end()) return found->second;
+  const OpenedModel model = opened != nullptr ? *opened : open_(folder);
+  return outputs_[folder] = outputs_on_texts(model.tasks, texts_);
 }
 
 Measurement::Speed Measurer::compare_speed(const OpenedModel& model) {
@@ -127,7 +131,23 @@ Measurement::Speed Measurer::compare_speed(const OpenedModel& model) {
   return speed;
 }
 
-Measurement Measurer::measure(const std::filesystem::path& folder) {
+std::vector<Score> Measurer::scores_of(const RecipeTask& task, const OpenedModel& model, bool may_lack) {
+  TaskInput input;
+  input.data = task.data;
+  input.split = task.split;
+  input.limit = static_cast<std::size_t>(task.limit);
+  input.pool = pool_;
+  try {
+    return score(find_task(task.task)->run(model.tasks, input), recipe_.seed);
+  } catch (const Error& error) {
+    const bool lacks = error.kind() == ErrorKind::kInput || error.kind() == ErrorKind::kUnsupported;
+    if (!may_lack || !lacks) throw;
+    return {};
+  }
+}
+
+Measurement Measurer::measure(const std::filesystem::path& folder, const std::filesystem::path& reference,
+                              bool may_lack) {
   Measurement m;
   m.bytes = measure_folder(folder).weights;
   m.size_ratio = static_cast<double>(measure_folder(first_folder_).weights) /
@@ -136,15 +156,12 @@ Measurement Measurer::measure(const std::filesystem::path& folder) {
   const OpenedModel opened = is_first ? first() : open_(folder);
   m.speed = compare_speed(opened);
   if (is_first) m.speed.ratio = m.speed.interval.low = m.speed.interval.high = 1;
-  m.agreement =
-      compare_outputs(*first_outputs_, is_first ? *first_outputs_ : outputs_on_texts(opened.tasks, texts_));
+  if (!reference.empty()) {
+    const TextOutputs& own = outputs_of(folder, &opened);  // a map's places stay where they are
+    m.agreement = compare_outputs(outputs_of(reference, nullptr), own);
+  }
   for (const RecipeTask& task : recipe_.tasks) {
-    TaskInput input;
-    input.data = task.data;
-    input.split = task.split;
-    input.limit = static_cast<std::size_t>(task.limit);
-    input.pool = pool_;
-    for (Score& s : score(find_task(task.task)->run(opened.tasks, input), recipe_.seed)) {
+    for (Score& s : scores_of(task, opened, may_lack)) {
       s.name = task.task + "." + s.name;
       m.scores[s.name] = s;
     }

@@ -36,15 +36,22 @@ struct Measurement {
 Json to_json(const Measurement& measurement);
 Measurement measurement_from_json(const Json& json, const std::string& where);
 
-// Measures models against a first one; that one's own outputs are taken once.
+// Measures models against a first one: size, speed and scores; and their outputs against those of another
+// one, which are taken once.
 class Measurer {
  public:
   Measurer(const Recipe& recipe, std::vector<std::string> texts, OpenModel open, std::filesystem::path first,
            ThreadPool* pool);
-  Measurement measure(const std::filesystem::path& folder);
+  // reference: the model whose outputs these should equal; empty: none, agreement is left out.
+  // may_lack: a task that the model cannot do is left out, as of one that is yet to be trained; else an
+  // error.
+  Measurement measure(const std::filesystem::path& folder, const std::filesystem::path& reference,
+                      bool may_lack);
 
  private:
   const OpenedModel& first();
+  const TextOutputs& outputs_of(const std::filesystem::path& folder, const OpenedModel* opened);
+  std::vector<Score> scores_of(const RecipeTask& task, const OpenedModel& model, bool may_lack);
   Measurement::Speed compare_speed(const OpenedModel& model);
 
   const Recipe& recipe_;
@@ -53,7 +60,7 @@ class Measurer {
   std::filesystem::path first_folder_;
   ThreadPool* pool_;
   std::optional<OpenedModel> first_;
-  std::optional<TextOutputs> first_outputs_;
+  std::map<std::filesystem::path, TextOutputs> outputs_;
 };
 
 // One goal against what was measured of the first model and of the last step's.

@@ -41,6 +41,22 @@ int64_t count_of(const Json& object, const char* key, const std::string& where, 
   return count;
 }
 
+void visit_step_paths(Json& step, const std::function<void(Json&)>& visit) {
+  const Json* name = step.is_object() ? step.find("method") : nullptr;
+  const Method* method =
+      name != nullptr && name->is_string() ? find_method(name->as_string("method")) : nullptr;
+  if (method == nullptr) return;  // read_steps says so
+  for (const ParamInfo& info : method->params()) {
+    Json* value = step.find(info.name);
+    if (value == nullptr) continue;
+    if (info.type == ParamInfo::Type::kPath && value->is_string()) visit(*value);
+    if (info.type != ParamInfo::Type::kPathList || !value->is_array()) continue;
+    for (Json& item : value->as_array(info.name)) {
+      if (item.is_string()) visit(item);
+    }
+  }
+}
+
 // The places of paths in a recipe, so that each file's own are made absolute before files are merged.
 void visit_paths(Json& recipe, const std::function<void(Json&)>& visit) {
   const auto member = [&](Json& object, const char* key) {
@@ -51,6 +67,9 @@ void visit_paths(Json& recipe, const std::function<void(Json&)>& visit) {
   if (Json* calibration = recipe.find("calibration"); calibration != nullptr && calibration->is_object()) {
     member(*calibration, "texts");
     member(*calibration, "statistics");
+  }
+  if (Json* steps = recipe.find("steps"); steps != nullptr && steps->is_array()) {
+    for (Json& step : steps->as_array("steps")) visit_step_paths(step, visit);
   }
   if (Json* tasks = recipe.find("eval"); tasks != nullptr && tasks->is_array()) {
     for (Json& task : tasks->as_array("eval")) member(task, "data");
@@ -151,6 +170,11 @@ std::vector<RecipeStep> read_steps(const Json& list, const std::string& name) {
     const std::string method_name = string_of(item, "method", where, "");
     RecipeStep step;
     step.method = find_method(method_name);
+    if (step.method == nullptr && is_listed_method(method_name)) {
+      fail(ErrorKind::kUnsupported,
+           "{}: {} trains, which needs penjing-train: build Penjing with -DPENJING_TRAIN=ON and LibTorch",
+           where, method_name);
+    }
     if (step.method == nullptr)
       fail(ErrorKind::kInput, "{}: method \"{}\"; did you mean \"{}\"?", where, method_name,
            nearest(method_name, methods));
@@ -158,7 +182,6 @@ std::vector<RecipeStep> read_steps(const Json& list, const std::string& name) {
     given.erase("method");
     try {
       step.params = resolve_params(*step.method, given);
-      check_needs(*step.method);
     } catch (const Error& error) {
       throw Error(error.kind(), where + ": " + error.what());
     }

@@ -43,6 +43,22 @@ std::string step_name(const Recipe& recipe, std::size_t i) {
   return fmt::format("{}-{}", i + 1, recipe.steps[i].method->name);
 }
 
+// Of what the files are that a step reads by its parameters.
+Json digests_of_paths(const RecipeStep& step) {
+  Json digests = Json::object();
+  for (const ParamInfo& info : step.method->params()) {
+    const Json& value = *step.params.find(info.name);
+    std::string all;
+    if (info.type == ParamInfo::Type::kPath) all = digest_of_data(value.as_string(info.name));
+    if (info.type == ParamInfo::Type::kPathList) {
+      for (const Json& path : value.as_array(info.name))
+        all += digest_of_data(path.as_string(info.name)) + " ";
+    }
+    if (!all.empty()) digests.set(info.name, all);
+  }
+  return digests;
+}
+
 // Keys of all steps, each from the one before.
 std::vector<std::string> step_keys(const Recipe& recipe, const std::string& model_key) {
   const Json calibration = Json::object({{"texts", digest_of_file(recipe.calibration.texts)},
@@ -53,7 +69,9 @@ std::vector<std::string> step_keys(const Recipe& recipe, const std::string& mode
   for (const RecipeStep& step : recipe.steps) {
     Json made_from =
         Json::object({{"before", before}, {"method", step.method->name}, {"params", step.params}});
-    if (step.method->needs != Needs::kNothing) made_from.set("calibration", calibration);
+    if (step.method->needs == Needs::kCalibrationText) made_from.set("calibration", calibration);
+    const Json files = digests_of_paths(step);
+    if (!files.as_object("files").empty()) made_from.set("files", files);
     keys.push_back(before = digest(made_from.dump()));
   }
   return keys;
@@ -121,9 +139,12 @@ class Runner {
     state.steps.resize(count_kept(keys, folder_.path(), state));
     std::vector<std::string> kept;
     for (const StepState& step : state.steps) kept.push_back(step.name);
-    folder_.clear_leftovers(kept);
+    // Of the step that comes next, what was kept to go on with it.
+    folder_.clear_leftovers(kept, kept.size() < keys.size() ? keys[kept.size()] : "");
     write_run_state(folder_.path(), state);
-    measure(state, state.first, recipe_.model);
+    const std::size_t trained = steps_to_last_training();
+    measure(state, state.first, recipe_.model, recipe_.model, trained > 0);
+    std::filesystem::path reference = recipe_.model;
     for (std::size_t i = 0; i < recipe_.steps.size(); ++i) {
       if (i < state.steps.size()) {
         say(fmt::format("{}: done before, kept", state.steps[i].name));
@@ -131,7 +152,11 @@ class Runner {
         state.steps.push_back(make_step(i, keys[i]));
         write_run_state(folder_.path(), state);
       }
-      measure(state, state.steps[i], folder_.step_path(state.steps[i].name));
+      // What training makes is another model: its outputs are none's, and what follows is compared with it.
+      const bool trains = recipe_.steps[i].method->needs == Needs::kGradients;
+      const std::filesystem::path made = folder_.step_path(state.steps[i].name);
+      measure(state, state.steps[i], made, trains ? std::filesystem::path() : reference, i + 1 < trained);
+      if (trains) reference = made;
     }
     folder_.point_model_at(state.steps.back().name);
     return state;
@@ -153,19 +178,31 @@ class Runner {
                                            : folder_.step_path(step_name(recipe_, i - 1)));
     MethodContext context = services_.make_context(source, recipe_.calibration);
     context.note = services_.note;
+    context.work_folder = folder_.work_path(key);
+    if (services_.pool != nullptr) context.threads = services_.pool->num_threads();
     const AppliedMethod applied =
         apply_method(source, *step.method, step.params, context, folder_.step_path(state.name));
+    std::error_code error;
+    std::filesystem::remove_all(context.work_folder, error);
     state.details = applied.report.details;
     state.notes = applied.report.notes;
     state.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return state;
   }
 
-  void measure(RunState& state, StepState& step, const std::filesystem::path& model) {
+  // Steps up to and with the last that trains; before it, a model may lack the head for a task.
+  std::size_t steps_to_last_training() const {
+    std::size_t count = recipe_.steps.size();
+    while (count > 0 && recipe_.steps[count - 1].method->needs != Needs::kGradients) --count;
+    return count;
+  }
+
+  void measure(RunState& state, StepState& step, const std::filesystem::path& model,
+               const std::filesystem::path& reference, bool may_lack) {
     const std::string key = digest(step.key + measuring_);
     if (step.measured.has_value() && step.measured_key == key) return;
     say(fmt::format("{}: measuring", step.name));
-    step.measured = measurer_.measure(model);
+    step.measured = measurer_.measure(model, reference, may_lack);
     step.measured_key = key;
     write_run_state(folder_.path(), state);
   }

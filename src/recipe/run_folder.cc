@@ -101,7 +101,7 @@ RunFolder::~RunFolder() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-void RunFolder::clear_leftovers(const std::vector<std::string>& keep) const {
+void RunFolder::clear_leftovers(const std::vector<std::string>& keep, const std::string& key) const {
   std::error_code error;
   std::vector<std::filesystem::path> leftovers;
   for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
@@ -110,6 +110,9 @@ void RunFolder::clear_leftovers(const std::vector<std::string>& keep) const {
   for (const auto& entry : std::filesystem::directory_iterator(path_ / "steps", error)) {
     const std::string name = entry.path().filename().string();
     if (std::find(keep.begin(), keep.end(), name) == keep.end()) leftovers.push_back(entry.path());
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(path_ / "work", error)) {
+    if (entry.path() != work_path(key)) leftovers.push_back(entry.path());
   }
   for (const auto& leftover : leftovers) std::filesystem::remove_all(leftover, error);
 }

@@ -32,6 +32,7 @@ struct RunState {
 //   recipe.json          the recipe as it was resolved
 //   state.json           this state
 //   steps/1-quantize/    a model folder a step
+//   work/KEY/            of a step that is being made: what it needs to go on after a kill
 //   model -> steps/N-…   the last of them, once all are done
 //   report.json, report.html
 // One process at a time works in it; the lock goes with the process, however that ends.
@@ -47,8 +48,9 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path step_path(const std::string& name) const { return path_ / "steps" / name; }
-  // Removes what a killed run left half-written, and steps that are not in the list.
-  void clear_leftovers(const std::vector<std::string>& keep) const;
+  std::filesystem::path work_path(const std::string& key) const { return path_ / "work" / key.substr(0, 16); }
+  // Removes what a killed run left half-written, steps that are not in the list, and work of other keys.
+  void clear_leftovers(const std::vector<std::string>& keep, const std::string& key) const;
   void point_model_at(const std::string& step) const;
 
  private:

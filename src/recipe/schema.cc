@@ -27,6 +27,7 @@ Json schema_of(const ParamInfo& info) {
       }
       break;
     case ParamInfo::Type::kString:
+    case ParamInfo::Type::kPath:
       schema.set("type", "string");
       break;
     case ParamInfo::Type::kChoice: {
@@ -36,6 +37,7 @@ Json schema_of(const ParamInfo& info) {
       break;
     }
     case ParamInfo::Type::kStringList:
+    case ParamInfo::Type::kPathList:
       schema.set("type", "array");
       schema.set("items", Json::object({{"type", "string"}}));
       break;

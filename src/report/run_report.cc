@@ -23,7 +23,7 @@ std::string number(const std::optional<double>& value) {
 
 std::vector<std::string> score_names(const RunResult& result) {
   std::vector<std::string> names;
-  for (const auto& entry : result.state.first.measured->scores) names.push_back(entry.first);
+  for (const auto& entry : all_models(result).back()->measured->scores) names.push_back(entry.first);
   return names;
 }
 
@@ -33,8 +33,11 @@ struct Cells {
 };
 
 Cells cells_of(const RunResult& result) {
-  const Measurement& first = *result.state.first.measured;
-  const bool cosine = first.agreement.cosine_mean.has_value(), top1 = first.agreement.top1.has_value();
+  bool cosine = false, top1 = false;
+  for (const StepState* model : all_models(result)) {
+    cosine = cosine || model->measured->agreement.cosine_mean.has_value();
+    top1 = top1 || model->measured->agreement.top1.has_value();
+  }
   Cells cells;
   cells.header = {"step", "weights", "smaller", "32 tokens", "faster"};
   if (cosine) cells.header.insert(cells.header.end(), {"cosine", "worst"});
@@ -50,8 +53,10 @@ Cells cells_of(const RunResult& result) {
       row.push_back(number(m.agreement.cosine_min));
     }
     if (top1) row.push_back(number(m.agreement.top1));
-    for (const auto& name : score_names(result))
-      row.push_back(fmt::format("{:.4f}", m.scores.at(name).value));
+    for (const auto& name : score_names(result)) {
+      const auto score = m.scores.find(name);
+      row.push_back(score == m.scores.end() ? "" : fmt::format("{:.4f}", score->second.value));
+    }
     cells.rows.push_back(std::move(row));
   }
   return cells;
@@ -88,21 +93,25 @@ std::string escape(const std::string& text) {
 // What the plot shows upwards: the first score of a task, else agreement.
 struct Quality {
   std::string name;
-  std::vector<double> values;
+  std::vector<std::pair<const StepState*, double>> values;  // of the models that were so measured
 };
 
 Quality quality_of(const RunResult& result) {
   Quality quality;
   const auto names = score_names(result);
-  const Measurement& first = *result.state.first.measured;
-  quality.name = !names.empty()                            ? names.front()
-                 : first.agreement.top1.has_value()        ? "top-1 agreement"
-                 : first.agreement.cosine_mean.has_value() ? "mean cosine"
-                                                           : "";
+  const TextAgreement& last = all_models(result).back()->measured->agreement;
+  quality.name = !names.empty()                 ? names.front()
+                 : last.top1.has_value()        ? "top-1 agreement"
+                 : last.cosine_mean.has_value() ? "mean cosine"
+                                                : "";
   for (const StepState* model : all_models(result)) {
     const Measurement& m = *model->measured;
-    quality.values.push_back(!names.empty() ? m.scores.at(names.front()).value
-                                            : m.agreement.top1.value_or(m.agreement.cosine_mean.value_or(0)));
+    std::optional<double> value = last.top1.has_value() ? m.agreement.top1 : m.agreement.cosine_mean;
+    if (!names.empty()) {
+      const auto score = m.scores.find(names.front());
+      value = score == m.scores.end() ? std::nullopt : std::optional(score->second.value);
+    }
+    if (value.has_value()) quality.values.emplace_back(model, *value);
   }
   return quality;
 }
@@ -110,15 +119,15 @@ Quality quality_of(const RunResult& result) {
 // Size from the left, quality upwards; a point a model.
 std::string plot(const RunResult& result) {
   const Quality quality = quality_of(result);
-  if (quality.name.empty()) return "";
+  if (quality.name.empty() || quality.values.empty()) return "";
   constexpr double kWidth = 640, kHeight = 300, kLeft = 70, kBottom = 45, kMargin = 25;
-  double largest = 0;
-  const auto models = all_models(result);
-  for (const StepState* model : models)
+  double largest = 0, low = quality.values.front().second, high = low;
+  for (const auto& [model, value] : quality.values) {
     largest = std::max(largest, static_cast<double>(model->measured->bytes));
-  auto [low, high] = std::minmax_element(quality.values.begin(), quality.values.end());
-  const double spread = std::max(*high - *low, 1e-4), bottom = *low - 0.15 * spread,
-               top = *high + 0.15 * spread;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  const double spread = std::max(high - low, 1e-4), bottom = low - 0.15 * spread, top = high + 0.15 * spread;
   const auto x_of = [&](double bytes) {
     return kLeft + (kWidth - kLeft - kMargin) * bytes / (1.05 * largest);
   };
@@ -129,7 +138,7 @@ std::string plot(const RunResult& result) {
       "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} against size\">\n"
       "<path class=\"axis\" d=\"M{} {}V{}H{}\"/>\n",
       kWidth, kHeight, escape(quality.name), kLeft, kMargin, kHeight - kBottom, kWidth - kMargin);
-  for (const double value : {*low, *high}) {
+  for (const double value : {low, high}) {
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4f}</text>\n", kLeft - 6,
                        y_of(value) + 4, value);
   }
@@ -140,13 +149,13 @@ std::string plot(const RunResult& result) {
   svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">weights</text>\n", kWidth / 2,
                      kHeight - 6);
   svg += fmt::format("<text x=\"{:.1f}\" y=\"14\">{}</text>\n", kLeft, escape(quality.name));
-  for (std::size_t i = 0; i < models.size(); ++i) {
-    const double x = x_of(static_cast<double>(models[i]->measured->bytes)), y = y_of(quality.values[i]);
+  for (const auto& [model, value] : quality.values) {
+    const double x = x_of(static_cast<double>(model->measured->bytes)), y = y_of(value);
     const bool right = x < kWidth - 140;
     svg += fmt::format(
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/><text x=\"{:.1f}\" y=\"{:.1f}\" "
         "text-anchor=\"{}\">{}</text>\n",
-        x, y, right ? x + 9 : x - 9, y + 4, right ? "start" : "end", escape(models[i]->name));
+        x, y, right ? x + 9 : x - 9, y + 4, right ? "start" : "end", escape(model->name));
   }
   return svg + "</svg>\n";
 }

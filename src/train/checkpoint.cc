@@ -125,7 +125,7 @@ std::optional<TrainingState> read_newest_checkpoint(const fs::path& folder) {
   return std::nullopt;
 }
 
-void remove_old_checkpoints(const fs::path& folder, int keep) {
+void remove_old_checkpoints(const fs::path& folder, int64_t keep) {
   const std::vector<Checkpoint> checkpoints = find_checkpoints(folder);
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < checkpoints.size(); ++i) {
     remove_checkpoint(folder, checkpoints[i]);

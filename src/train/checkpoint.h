@@ -35,7 +35,7 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainingState& 
 // kFormat when there are and all are damaged.
 std::optional<TrainingState> read_newest_checkpoint(const std::filesystem::path& folder);
 // Removes all but the newest `keep`.
-void remove_old_checkpoints(const std::filesystem::path& folder, int keep);
+void remove_old_checkpoints(const std::filesystem::path& folder, int64_t keep);
 // Removes those of later steps: damaged ones that were passed over.
 void remove_checkpoints_after(const std::filesystem::path& folder, int64_t step);
 // Removes what a killed process left half-written or half-removed.

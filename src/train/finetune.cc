@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
-#include "compress/provenance.h"
 #include "io/model_folder.h"
 #include "train/fake_quant.h"
 #include "train/loop.h"
@@ -55,25 +54,17 @@ int64_t longest(const Model& model, int64_t wanted) {
   return std::min(wanted > 0 ? wanted : most, most);
 }
 
-FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Communicator* communicator,
-                             const std::function<void(const std::string&)>& tell_user,
-                             const std::function<void(const StepLog&)>& on_step) {
+// In one process, or as one rank of several; `folder` is there.
+TrainedModel train_model(const Model& original, const FinetuneSettings& settings, const fs::path& folder,
+                         int threads, Communicator* communicator,
+                         const std::function<void(const std::string&)>& tell,
+                         const std::function<void(const StepLog&)>& on_step) {
   const ObjectiveKind* kind = find_objective(settings.task);
   if (kind == nullptr) {
     fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
   }
-  FinetuneResult result;
-  result.rank = communicator == nullptr ? 0 : communicator->rank();
-  result.training_folder = settings.out.string() + ".training";
-  on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
-  const auto tell = [&](const std::string& text) {
-    if (result.rank == 0) tell_user(text);
-  };
-
-  const fs::path source = resolve_model(settings.model);
-  const Model original = read_model(source);
   Model model = original;
-  const auto tokenizer = Tokenizer::load(source);
+  const auto tokenizer = Tokenizer::load(original.folder);
   ThreadPool pool(threads);
   at::set_num_threads(pool.num_threads());
 
@@ -98,7 +89,7 @@ FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Comm
                    network.parameters.size()));
 
   LoopSettings loop = settings.loop;
-  loop.folder = result.training_folder;
+  loop.folder = folder;
   loop.origin = describe_origin(settings, *objective);
   std::optional<LinearFakeQuantizer> quantizer;
   if (settings.fake_quant) {
@@ -108,31 +99,22 @@ FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Comm
     quantizer.emplace(model.description, network.parameters, *settings.fake_quant);
     loop.rules.groups.push_back({R"(\.(weight|input)_scale$)", 1, 0, false, true});
   }
-  result.loop = train(network, *objective, loop, settings.resume, communicator, on_step,
-                      quantizer ? &*quantizer : nullptr);
+  TrainedModel trained;
+  trained.loop = train(network, *objective, loop, settings.resume, communicator, on_step,
+                       quantizer ? &*quantizer : nullptr);
 
   store_parameters(network.parameters, model);
   const std::unique_ptr<Arithmetic> arithmetic = make_arithmetic("fp32");
   ForwardContext context;
   context.arithmetic = arithmetic.get();
-  Json details = Json::object({{"task", settings.task},
-                               {"data", settings.data.data.filename().string()},
-                               {"steps", result.loop.steps},
-                               {"settings", digest_settings(loop)}});
-  if (!result.loop.evaluations.empty()) {
-    Json scores = Json::object();
-    for (const auto& [name, value] : result.loop.evaluations.back().scores) scores.set(name, value);
-    details.set("scores", scores);
-  }
-  const auto bytes = measure_folder(source).weights;
+  trained.details = Json::object({{"task", settings.task}, {"data", settings.data.data.filename().string()}});
+  describe_training(loop, trained.loop, trained.details);
   on_first(communicator, [&] {
     objective->finish(network, context, model);
     if (quantizer) model = quantizer->quantized(model, Json::object({{"embeddings", "int8"}}));
-    write_model(
-        model, settings.out,
-        describe_provenance(original, {"finetune", digest_settings(loop), details}, bytes, bytes, nullptr));
   });
-  return result;
+  trained.model = std::move(model);
+  return trained;
 }
 
 }  // namespace
@@ -140,11 +122,28 @@ FinetuneResult finetune_rank(const FinetuneSettings& settings, int threads, Comm
 FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step) {
   FinetuneResult result;
-  run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
-           [&](int threads, Communicator* communicator) {
-             result = finetune_rank(settings, threads, communicator, tell, on_step);
-           });
+  result.training_folder = settings.out.string() + ".training";
+  run_rank({settings.threads, settings.timeout, settings.bucket_bytes}, [&](int threads,
+                                                                            Communicator* communicator) {
+    result.rank = communicator == nullptr ? 0 : communicator->rank();
+    on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
+    const auto tell_once = [&](const std::string& text) {
+      if (result.rank == 0) tell(text);
+    };
+    const Model original = read_model(resolve_model(settings.model));
+    const TrainedModel trained =
+        train_model(original, settings, result.training_folder, threads, communicator, tell_once, on_step);
+    on_first(communicator, [&] { write_trained_model(trained, original, "finetune", settings.out); });
+    result.loop = trained.loop;
+  });
   return result;
+}
+
+TrainedModel finetune_step(const Model& original, const FinetuneSettings& settings, const fs::path& folder,
+                           const std::function<void(const std::string&)>& tell) {
+  FinetuneSettings own = settings;
+  own.resume = enter_step_folder(folder);
+  return train_model(original, own, folder, settings.threads, nullptr, tell, {});
 }
 
 std::string objective_names() {

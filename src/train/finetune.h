@@ -7,6 +7,7 @@
 #include "eval/evaluation.h"
 #include "train/fake_quant_settings.h"
 #include "train/loop_settings.h"
+#include "train/trained_model.h"
 
 // Fine-tuning as the command line and recipes ask for it. No LibTorch here.
 namespace penjing::train {
@@ -37,6 +38,13 @@ struct FinetuneResult {
   std::filesystem::path training_folder;
   int rank = 0;  // of this process: the first alone writes and reports
 };
+
+// A recipe's step: trains `original` in one process. `folder` holds logs and checkpoints; a run that was
+// begun there goes on. settings.model, out, resume and the ranks' are not read. kUnsupported in a rank of
+// several.
+TrainedModel finetune_step(const Model& original, const FinetuneSettings& settings,
+                           const std::filesystem::path& folder,
+                           const std::function<void(const std::string&)>& tell);
 
 // One process, or one rank of several as the environment says. tell: lines for the user before training
 // (data, lengths, parameters). kInput when `out` exists, or when a run of the same name was begun and

@@ -62,13 +62,13 @@ struct LoopSettings {
 
   int64_t eval_steps = 0;  // 0: after every epoch
   std::string metric;      // decides which weights are best; empty: the task's main one
-  int patience = 0;        // evaluations without a better one after which training stops; 0: never
+  int64_t patience = 0;    // evaluations without a better one after which training stops; 0: never
   bool keep_best = false;  // the weights of the best evaluation are the result, else the last ones
 
   std::filesystem::path folder;  // of checkpoints and logs; empty: neither
   int64_t save_steps = 0;        // 0: by time alone
   double save_minutes = 10;
-  int keep = 2;  // checkpoints
+  int64_t keep = 2;  // checkpoints
   int64_t log_steps = 10;
   std::filesystem::path dump;  // where the first steps are written out (step_dump.h); empty: nowhere
 };

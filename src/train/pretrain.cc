@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "compress/provenance.h"
 #include "io/model_folder.h"
 #include "train/loop.h"
 #include "train/ranks.h"
@@ -23,7 +22,6 @@ constexpr int64_t kWarmSteps = 2;
 struct Start {
   Model model;
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::uintmax_t bytes = 0;  // of the weights that were read
 };
 
 // A fresh model's folder gets the tokenizer's files.
@@ -37,6 +35,18 @@ std::vector<SideFile> tokenizer_files(const fs::path& folder) {
   return files;
 }
 
+Start start_from(const Model& original) {
+  Start start;
+  start.model = original;
+  start.tokenizer = Tokenizer::load(original.folder);
+  const int64_t rows = original.description.embedding.vocab_size;
+  if (start.tokenizer->vocab_size() > rows) {
+    fail(ErrorKind::kFormat, "{}: the tokenizer has {} tokens, the embedding table {} rows",
+         original.folder.string(), start.tokenizer->vocab_size(), rows);
+  }
+  return start;
+}
+
 Start read_start(const PretrainSettings& settings) {
   Start start;
   if (settings.model.empty()) {
@@ -48,16 +58,7 @@ Start read_start(const PretrainSettings& settings) {
     start.model.side_files = tokenizer_files(source);
     return start;
   }
-  const fs::path source = resolve_model(settings.model);
-  start.model = read_model(source);
-  start.tokenizer = Tokenizer::load(source);
-  start.bytes = measure_folder(source).weights;
-  const int64_t rows = start.model.description.embedding.vocab_size;
-  if (start.tokenizer->vocab_size() > rows) {
-    fail(ErrorKind::kFormat, "{}: the tokenizer has {} tokens, the embedding table {} rows", source.string(),
-         start.tokenizer->vocab_size(), rows);
-  }
-  return start;
+  return start_from(read_model(resolve_model(settings.model)));
 }
 
 Json path_list(const std::vector<fs::path>& paths) {
@@ -127,17 +128,16 @@ Json describe_origin(const PretrainSettings& settings) {
                        {"evaluate", settings.evaluate}});
 }
 
-PretrainResult pretrain_rank(const PretrainSettings& settings, int threads, Communicator* communicator,
-                             const std::function<void(const std::string&)>& tell_user,
-                             const std::function<void(const StepLog&)>& on_step) {
-  PretrainResult result;
-  result.rank = communicator == nullptr ? 0 : communicator->rank();
-  result.training_folder = settings.out.string() + ".training";
-  on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
-  const std::function<void(const std::string&)> tell = [&](const std::string& text) {
-    if (result.rank == 0) tell_user(text);
-  };
-  const Start start = read_start(settings);
+struct Trained {
+  TrainedModel model;
+  std::vector<LossPoint> curve;
+  int64_t num_parameters = 0;
+};
+
+// In one process, or as one rank of several; `folder` is there.
+Trained train_model(const Start& start, const PretrainSettings& settings, const fs::path& folder, int threads,
+                    Communicator* communicator, const std::function<void(const std::string&)>& tell,
+                    const std::function<void(const StepLog&)>& on_step) {
   Model model = start.model;
   ThreadPool pool(threads);
   at::set_num_threads(pool.num_threads());
@@ -163,39 +163,30 @@ PretrainResult pretrain_rank(const PretrainSettings& settings, int threads, Comm
   network.model = &model;
   network.parameters = load_parameters(model);
   network.encoder = std::make_unique<Encoder>(model.description, network.parameters);
-  result.num_parameters = network.parameters.num_elements();
+  Trained trained;
+  trained.num_parameters = network.parameters.num_elements();
   tell(fmt::format("{}: {:.1f} million parameters, {} layers, hidden size {}\n",
                    settings.model.empty() ? "a fresh model" : settings.model,
-                   static_cast<double>(result.num_parameters) / 1e6, model.description.num_layers,
+                   static_cast<double>(trained.num_parameters) / 1e6, model.description.num_layers,
                    model.description.hidden_size));
 
   LoopSettings loop = settings.loop;
-  loop.folder = result.training_folder;
+  loop.folder = folder;
   loop.origin = describe_origin(settings);
   Watch watch(tell);
-  result.loop = train(network, *objective, loop, settings.resume, communicator, [&](const StepLog& log) {
-    watch.step(log);
-    if (on_step) on_step(log);
-  });
-  result.curve = std::move(watch).curve();
+  trained.model.loop =
+      train(network, *objective, loop, settings.resume, communicator, [&](const StepLog& log) {
+        watch.step(log);
+        if (on_step) on_step(log);
+      });
+  trained.curve = std::move(watch).curve();
 
   store_parameters(network.parameters, model);
-  Json details = Json::object({{"data", path_list(settings.data)},
-                               {"steps", result.loop.steps},
-                               {"max_length", settings.max_length},
-                               {"settings", digest_settings(loop)}});
-  if (!result.loop.evaluations.empty()) {
-    Json scores = Json::object();
-    for (const auto& [name, value] : result.loop.evaluations.back().scores) scores.set(name, value);
-    details.set("scores", scores);
-  }
-  const auto bytes = start.bytes > 0 ? start.bytes : static_cast<std::uintmax_t>(4 * result.num_parameters);
-  on_first(communicator, [&] {
-    write_model(model, settings.out,
-                describe_provenance(start.model, {"pretrain", digest_settings(loop), details}, bytes, bytes,
-                                    nullptr));
-  });
-  return result;
+  trained.model.details =
+      Json::object({{"data", path_list(settings.data)}, {"max_length", settings.max_length}});
+  describe_training(loop, trained.model.loop, trained.model.details);
+  trained.model.model = std::move(model);
+  return trained;
 }
 
 }  // namespace
@@ -203,11 +194,31 @@ PretrainResult pretrain_rank(const PretrainSettings& settings, int threads, Comm
 PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step) {
   PretrainResult result;
+  result.training_folder = settings.out.string() + ".training";
   run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
            [&](int threads, Communicator* communicator) {
-             result = pretrain_rank(settings, threads, communicator, tell, on_step);
+             result.rank = communicator == nullptr ? 0 : communicator->rank();
+             on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
+             const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
+               if (result.rank == 0) tell(text);
+             };
+             const Start start = read_start(settings);
+             Trained trained = train_model(start, settings, result.training_folder, threads, communicator,
+                                           tell_once, on_step);
+             on_first(communicator,
+                      [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
+             result.loop = trained.model.loop;
+             result.curve = std::move(trained.curve);
+             result.num_parameters = trained.num_parameters;
            });
   return result;
+}
+
+TrainedModel pretrain_step(const Model& original, const PretrainSettings& settings, const fs::path& folder,
+                           const std::function<void(const std::string&)>& tell) {
+  PretrainSettings own = settings;
+  own.resume = enter_step_folder(folder);
+  return train_model(start_from(original), own, folder, settings.threads, nullptr, tell, {}).model;
 }
 
 }  // namespace penjing::train

@@ -4,6 +4,7 @@
 
 #include "model/new_model.h"
 #include "train/loop_settings.h"
+#include "train/trained_model.h"
 
 // Masked-LM pretraining as the command line asks for it: of a fresh model, or of one that goes on to learn
 // from texts of a domain. No LibTorch here.
@@ -40,6 +41,11 @@ struct PretrainResult {
   std::filesystem::path training_folder;
   int rank = 0;  // of this process: the first alone writes and reports
 };
+
+// A recipe's step, as finetune_step() of finetune.h: goes on from `original`.
+TrainedModel pretrain_step(const Model& original, const PretrainSettings& settings,
+                           const std::filesystem::path& folder,
+                           const std::function<void(const std::string&)>& tell);
 
 // One process, or one rank of several as the environment says: every rank reads and tokenizes all texts and
 // learns from its share of each step's sequences, so that the result is that of one process. tell: lines for

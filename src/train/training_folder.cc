@@ -2,8 +2,19 @@
 
 #include "base/error.h"
 #include "train/checkpoint.h"
+#include "train/launch_environment.h"
 
 namespace penjing::train {
+
+namespace {
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorKind::kIo, "{}: {}", folder.string(), error.message());
+}
+
+}  // namespace
 
 std::filesystem::path enter_training_folder(const std::filesystem::path& out, bool resume) {
   namespace fs = std::filesystem;
@@ -17,10 +28,17 @@ std::filesystem::path enter_training_folder(const std::filesystem::path& out, bo
     fail(ErrorKind::kInput, "{}: a run was begun here; --resume goes on with it, or remove the folder",
          folder.string());
   }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail(ErrorKind::kIo, "{}: {}", folder.string(), error.message());
+  make_folder(folder);
   return folder;
+}
+
+bool enter_step_folder(const std::filesystem::path& folder) {
+  if (read_launch_environment().distributed()) {
+    fail(ErrorKind::kUnsupported,
+         "a recipe runs in one process; several ranks: penjing finetune or pretrain");
+  }
+  make_folder(folder);
+  return !find_checkpoints(folder).empty();
 }
 
 }  // namespace penjing::train

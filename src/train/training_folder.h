@@ -9,4 +9,8 @@ namespace penjing::train {
 // `resume` is false; kIo when it cannot be made.
 std::filesystem::path enter_training_folder(const std::filesystem::path& out, bool resume);
 
+// The same for a recipe's step, whose folder holds nothing else: true when there is a checkpoint to go on
+// from. kUnsupported in a rank of several.
+bool enter_step_folder(const std::filesystem::path& folder);
+
 }  // namespace penjing::train

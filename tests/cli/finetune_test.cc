@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "tests/cli/program_run.h"
 #include "tests/cli/tiny_folder.h"
@@ -115,6 +116,37 @@ TEST_F(Finetune, TrainedForIntegersTheResultIsWhatQuantizeWouldWrite) {
               1)
         << range;
   }
+}
+
+// Training, then what quantize does: stopped on the way and resumed, the bytes are those of a run that was
+// not.
+TEST_F(Finetune, IsAStepOfARecipe) {
+  std::ofstream(path("recipe.json")) << R"({"model": "./model", "eval": [{"task": "classification",
+    "data": "data", "split": "dev"}], "goals": [{"metric": "classification.accuracy", "value": 1}],
+    "steps": [{"method": "finetune", "task": "classification", "data": "data", "epochs": 30, "batch_size": 2,
+    "learning_rate": 2e-3, "save_steps": 20}, {"method": "quantize"}]})";
+  const ProgramResult whole = run_program({{"run", path("recipe.json"), "--out", path("whole"), "--json"}});
+  ASSERT_EQ(whole.status, 0) << whole.err;
+
+  testing::ProgramRun stopped{{"run", path("recipe.json"), "--out", path("run")}};
+  for (stopped.interrupt_after_ms = 2500; stopped.interrupt_after_ms > 100;) {
+    const ProgramResult result = run_program(stopped);
+    if (result.status == 130 && fs::exists(path("run/work"))) break;  // in the middle of the training
+    fs::remove_all(path("run"));
+    stopped.interrupt_after_ms = stopped.interrupt_after_ms * 7 / 8;
+  }
+  ASSERT_TRUE(fs::exists(path("run/work"))) << "never stopped in training";
+  const ProgramResult status = run_program({{"status", path("run")}});
+  EXPECT_NE(status.out.find("1-finetune"), std::string::npos) << status.out << status.err;
+  const ProgramResult resumed = run_program({{"resume", path("run")}});
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_EQ(sha256_file(path("run/model/model.safetensors")),
+            sha256_file(path("whole/model/model.safetensors")));
+  EXPECT_TRUE(fs::is_empty(path("run/work")));  // a finished step needs no checkpoint
+  // What the step learns from is part of what it was made from.
+  std::ofstream(path("data/train.tsv"), std::ios::app) << "the red cat\tcat\n";
+  const ProgramResult changed = run_program({{"status", path("run")}});
+  EXPECT_NE(changed.out.find("to do"), std::string::npos) << changed.out;
 }
 
 TEST_F(Finetune, WrongSettingsAreRefusedBeforeAnyStep) {

@@ -39,7 +39,11 @@ TEST(RunFolders, LeftoversAndLink) {
   write_bytes(run.step_path("1-quantize") / "config.json", "{}");
   write_bytes(run.step_path("2-quantize.tmp-1-2") / "config.json", "{}");
   write_bytes(run.step_path("2-quantize") / "config.json", "{}");
-  run.clear_leftovers({"1-quantize"});
+  write_bytes(run.work_path("0123456789abcdef of the next step") / "checkpoint", "{}");
+  write_bytes(run.work_path("of another step") / "checkpoint", "{}");
+  run.clear_leftovers({"1-quantize"}, "0123456789abcdef of the next step");
+  EXPECT_TRUE(fs::exists(run.path() / "work/0123456789abcdef/checkpoint"));
+  EXPECT_FALSE(fs::exists(run.work_path("of another step")));
   EXPECT_TRUE(fs::exists(run.path() / "recipe.json"));
   EXPECT_FALSE(fs::exists(run.path() / "state.json.tmp-1-1"));
   EXPECT_TRUE(fs::exists(run.step_path("1-quantize")));

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/parse.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "eval/evaluation.h"
@@ -42,16 +43,6 @@ struct Verb {
   std::vector<Argument> arguments;
 };
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(separator, at), text.size());
-    if (end > at) parts.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
-}
-
 // Values that the option lists: CLI11's check writes "TEXT:{a,b}" as the type, the parameters of methods end
 // their help in "(a|b)". Words that the shells would take apart are not offered.
 std::vector<std::string> listed_values(const CLI::Option& option) {
@@ -59,10 +50,10 @@ std::vector<std::string> listed_values(const CLI::Option& option) {
   std::vector<std::string> values;
   const auto open = type.find('{'), close = type.find('}');
   if (open != std::string::npos && close != std::string::npos && open < close) {
-    values = split(type.substr(open + 1, close - open - 1), ',');
+    values = split_at(type.substr(open + 1, close - open - 1), ',');
   } else if (help.ends_with(')') && help.rfind('(') != std::string::npos) {
     const auto from = help.rfind('(') + 1;
-    values = split(help.substr(from, help.size() - 1 - from), '|');
+    values = split_at(help.substr(from, help.size() - 1 - from), '|');
     if (values.size() < 2) values.clear();
   }
   if (option.check_lname("task")) {

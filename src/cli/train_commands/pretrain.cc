@@ -6,35 +6,29 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/text_table.h"
-#include "cli/command.h"
+#include "cli/param_options.h"
+#include "cli/training_command.h"
+#include "compress/params.h"
 #include "train/launch_environment.h"
+#include "train/pretrain_params.h"
+#include "train/settings_digest.h"
 
 namespace penjing::cli {
 
 namespace {
 
 struct Options {
-  train::PretrainSettings settings;
-  std::string size, schedule = "linear", documents = "guess";
+  std::string model, tokenizer, size;
   int64_t layers = 0, hidden = 0, heads = 0, intermediate = 0, max_positions = 512;
-  int64_t max_predictions = 0, shuffle = 16384, hold_back = 200, eval_sequences = 1000;
-  double mask_share = 0.15;
-  bool cross_documents = false, no_whole_words = false, no_eval = false;
 };
+Options options;
+TrainingOptions training;
+ParamOptions params;
+const CLI::App* command_line = nullptr;
 
-Options make_defaults() {
-  Options o;
-  train::LoopSettings& l = o.settings.loop;
-  l.batches.batch_tokens = 8192;
-  l.learning_rate = 1e-4;  // BERT's, as are the decay and the 1 % of warm-up
-  l.warmup = 0.01;
-  return o;
-}
-Options options = make_defaults();
-
-void declare_model(CLI::App& app) {
-  train::PretrainSettings& s = options.settings;
-  app.add_option("MODEL", s.model,
+void declare(CLI::App& app) {
+  command_line = &app;
+  app.add_option("MODEL", options.model,
                  "go on from this model; without it: a fresh one of --size or --layers, --hidden");
   app.add_option("--size", options.size,
                  "a fresh BERT: tiny, mini, small, medium, base, or L-<layers>_H-<hidden size> of Well-Read "
@@ -48,82 +42,14 @@ void declare_model(CLI::App& app) {
   app.add_option("--max-positions", options.max_positions, "longest text it will take, tokens")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--tokenizer", s.tokenizer, "folder or model whose tokenizer a fresh model gets");
-  app.add_option("--out", s.out, "model folder to write; checkpoints go to OUT.training")->required();
-}
-
-void declare_data(CLI::App& app) {
-  train::PretrainSettings& s = options.settings;
-  app.add_option("--data", s.data,
-                 "texts: files and folders of .txt or .jsonl, also .xz or .gz; read as they are "
-                 "needed, so they may be larger than memory")
-      ->required();
-  app.add_option("--eval-data", s.eval_data, "texts to score on; default: documents held back from --data");
-  app.add_option("--hold-back", options.hold_back, "one document in N is scored on and not trained on")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 40));
-  app.add_option("--eval-sequences", options.eval_sequences, "sequences to score on, at most")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_flag("--no-eval", options.no_eval, "no scoring: train on every document");
-  app.add_option("--documents", options.documents,
-                 "where a document ends: line, blank-line, guess (blank-line where the file has blank lines)")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"guess", "line", "blank-line"}));
-  app.add_option("--max-length", s.max_length, "tokens of a sequence: as many whole sentences as fit")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_flag("--cross-documents", options.cross_documents, "sequences go on into the next document");
-  app.add_option("--shuffle", options.shuffle, "sequences that are held and shuffled together")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--mask-share", options.mask_share, "share of the tokens to be guessed")
-      ->capture_default_str();
-  app.add_option("--max-predictions", options.max_predictions,
-                 "of a sequence, at most; default: the share alone")
-      ->check(CLI::PositiveNumber);
-  app.add_flag("--no-whole-words", options.no_whole_words, "mask pieces of words one by one");
-}
-
-void declare_training(CLI::App& app) {
-  train::LoopSettings& l = options.settings.loop;
-  app.add_option("--steps", l.max_steps, "how long to train")->required()->check(CLI::PositiveNumber);
-  app.add_option("--batch-tokens", l.batches.batch_tokens, "tokens a step")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--micro-tokens", l.micro_tokens,
-                 "tokens in memory at once; a step's gradients are summed over several")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--optimizer", l.optimizer.name, "adamw, lamb, sgd")->capture_default_str();
-  app.add_option("--learning-rate", l.learning_rate, "at its peak")->capture_default_str();
-  app.add_option("--schedule", options.schedule, "linear, cosine, constant")->capture_default_str();
-  app.add_option("--warmup", l.warmup, "share of the steps in which the rate rises")->capture_default_str();
-  app.add_option("--weight-decay", l.rules.weight_decay, "not of biases and norms")->capture_default_str();
-  app.add_option("--clip", l.clip_norm, "norm of all gradients at most; 0: none")->capture_default_str();
-  app.add_option("--dropout", l.hidden_dropout, "instead of the model's own");
-  app.add_option("--attention-dropout", l.attention_dropout, "instead of the model's own");
-  app.add_option("--precision", l.precision, "fp32, bf16, fp16, tf32, fp8 (the last three emulated)")
-      ->capture_default_str();
-  app.add_option("--seed", l.seed, "of fresh weights, order, masks and dropout")->capture_default_str();
-  app.add_option("--eval-steps", l.eval_steps, "score every N steps; default: at the end")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--save-steps", l.save_steps, "checkpoint every N steps")->check(CLI::PositiveNumber);
-  app.add_option("--save-minutes", l.save_minutes, "checkpoint every N minutes")->capture_default_str();
-  app.add_option("--keep", l.keep, "checkpoints kept")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--timeout", options.settings.timeout,
-                 "several ranks (docs/distributed.md): seconds that one may be late")
-      ->capture_default_str();
-  app.add_flag("--resume", options.settings.resume, "go on with the run that was begun at --out");
-}
-
-void declare(CLI::App& app) {
-  declare_model(app);
-  declare_data(app);
-  declare_training(app);
+  app.add_option("--tokenizer", options.tokenizer, "folder or model whose tokenizer a fresh model gets");
+  declare_training_options(app, training);
+  params.declare(app, list_params<train::PretrainParams>());
 }
 
 void take_sizes(train::PretrainSettings& s) {
+  s.model = options.model;
+  s.tokenizer = options.tokenizer;
   const bool described = options.layers > 0 || options.hidden > 0;
   const int ways = (s.model.empty() ? 0 : 1) + (options.size.empty() ? 0 : 1) + (described ? 1 : 0);
   if (ways != 1)
@@ -147,27 +73,15 @@ void take_sizes(train::PretrainSettings& s) {
 }
 
 Json to_json(const train::PretrainResult& result) {
-  Json curve = Json::array(), evaluations = Json::array();
+  Json curve = Json::array();
   for (const train::LossPoint& point : result.curve) {
     curve.push_back(Json::object(
         {{"step", point.step}, {"loss", point.loss}, {"tokens_per_second", point.tokens_per_second}}));
   }
-  for (const train::Evaluated& evaluated : result.loop.evaluations) {
-    Json scores = Json::object();
-    for (const auto& [name, value] : evaluated.scores) scores.set(name, value);
-    evaluations.push_back(Json::object({{"step", evaluated.step}, {"scores", scores}}));
-  }
-  return Json::object(
-      {{"out", options.settings.out.string()},
-       {"training_folder", result.training_folder.string()},
-       {"parameters", result.num_parameters},
-       {"steps", result.loop.steps},
-       {"first_step", result.loop.first_step},
-       {"tokens", result.loop.tokens},
-       {"seconds", result.loop.seconds},
-       {"tokens_per_second", static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9)},
-       {"curve", curve},
-       {"evaluations", evaluations}});
+  Json json = training_json(training, result.loop);
+  json.set("parameters", result.num_parameters);
+  json.set("curve", curve);
+  return json;
 }
 
 std::string report(const train::PretrainResult& result) {
@@ -176,43 +90,50 @@ std::string report(const train::PretrainResult& result) {
     losses.add_row({std::to_string(point.step), fmt::format("{:.4f}", point.loss),
                     fmt::format("{:.0f}", point.tokens_per_second)});
   }
-  std::string text = losses.str();
-  if (!result.loop.evaluations.empty()) {
-    TextTable scores({"step", "score", "value"}, "rlr");
-    for (const train::Evaluated& evaluated : result.loop.evaluations) {
-      for (const auto& [name, value] : evaluated.scores)
-        scores.add_row({std::to_string(evaluated.step), name, fmt::format("{:.4f}", value)});
-    }
-    text += scores.str();
-  }
-  return text +
+  return losses.str() + evaluations_table(result.loop) +
          fmt::format("{}: {} steps, {:.1f} million tokens in {:.0f} s of training, {:.0f} tokens a second\n",
-                     options.settings.out.string(), result.loop.steps,
-                     static_cast<double>(result.loop.tokens) / 1e6, result.loop.seconds,
+                     training.out, result.loop.steps, static_cast<double>(result.loop.tokens) / 1e6,
+                     result.loop.seconds,
                      static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9));
 }
 
+// The ledger's facts; settings without the seed, so that runs of several seeds are one group.
+RunInfo run_info(const train::PretrainSettings& s) {
+  RunInfo info;
+  info.kind = "pretrain";
+  info.name = s.out.filename().string();
+  info.model = s.model.empty() ? options.size : s.model;
+  info.task = "masked-lm";
+  info.data = s.data.front().string();
+  info.seed = static_cast<int64_t>(s.loop.seed);
+  info.settings = train::digest_settings(s.loop);
+  info.settings.erase("seed");
+  info.settings.set("max_length", s.max_length);
+  info.settings.set("params", s.params);
+  info.inputs = hash_inputs(s.model, s.data);
+  info.threads = s.threads;
+  info.output = s.out.string();
+  return info;
+}
+
 int run(const CommonOptions& common) {
-  train::PretrainSettings& s = options.settings;
-  s.threads = common.threads;
+  const Json resolved =
+      resolve_params("pretrain", list_params<train::PretrainParams>(), params.given(*command_line));
+  train::PretrainSettings s = read_params<train::PretrainParams>(resolved).settings();
   take_sizes(s);
-  s.loop.schedule = train::parse_schedule(options.schedule);
-  s.loop.batches.seed = s.loop.seed;
-  if (s.loop.eval_steps == 0) s.loop.eval_steps = s.loop.max_steps;
-  s.evaluate = !options.no_eval;
-  s.params.set("document_end", options.documents);
-  s.params.set("cross_documents", options.cross_documents);
-  s.params.set("shuffle_size", options.shuffle);
-  s.params.set("hold_back", options.hold_back);
-  s.params.set("eval_sequences", options.eval_sequences);
-  s.params.set("mask_share", options.mask_share);
-  s.params.set("max_predictions", options.max_predictions);
-  s.params.set("whole_words", !options.no_whole_words);
-  const auto tell = [&](const std::string& text) {
-    if (!common.json && !common.quiet) print_text(text);
-  };
+  s.out = training.out;
+  s.resume = training.resume;
+  s.timeout = training.timeout;
+  s.bucket_bytes = training.bucket_bytes();
+  s.threads = common.threads;
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
-  const train::PretrainResult result = train::pretrain(s, tell);
+  train::PretrainResult result;
+  run_training(
+      training, common, [&] { return run_info(s); }, "held back",
+      [&](const Tell& tell, const OnStep& on_step) {
+        result = train::pretrain(s, tell, on_step);
+        return result.loop;
+      });
   if (result.rank != 0) return kDone;
   if (common.json) {
     print_json(to_json(result));

@@ -4,24 +4,18 @@
 // et al. 2016) as torch.nn.functional.cross_entropy defines them: weighted losses are divided by the sum of
 // their weights.
 #include <algorithm>
-#include <charconv>
 #include <map>
-#include <optional>
 
 #include "base/error.h"
+#include "base/parse.h"
 #include "train/new_head.h"
+#include "train/objective_params.h"
 #include "train/task_model.h"
 #include "train/text_examples.h"
 
 namespace penjing::train {
 
 namespace {
-
-std::optional<double> as_number(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
 
 // The classes that occur, numbers by value and before words.
 std::vector<std::string> classes_of(const Dataset& data) {
@@ -39,7 +33,7 @@ std::vector<std::string> classes_of(const Dataset& data) {
 
 class Classification final : public Objective {
  public:
-  Classification(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input, Dataset data,
+  Classification(const Tokenizer& tokenizer, const ObjectiveInput& input, Dataset data,
                  const std::vector<std::string>& classes, const Task* task)
       : tokenizer_(tokenizer),
         input_(input),
@@ -55,14 +49,10 @@ class Classification final : public Objective {
       targets_.push_back(numbers.at(example.label));
       ++counts_[targets_.back()];
     }
-    smoothing_ = input.params.contains("label_smoothing")
-                     ? input.params.find("label_smoothing")->as_double("label_smoothing")
-                     : 0;
-    if (!(smoothing_ >= 0 && smoothing_ < 1)) {
-      fail(ErrorKind::kInput, "label smoothing {}: wanted 0 <= e < 1", smoothing_);
-    }
-    if (const Json* weights = input.params.find("class_weights")) read_weights(*weights);
-    (void)model;
+    ObjectiveParams params(input.params);
+    smoothing_ = params.number("label_smoothing", 0, 0, 0.999);
+    weights_ = params.class_weights(balanced_weights(counts_));
+    params.refuse_others();
   }
 
   int64_t num_examples() const override { return texts_.size(); }
@@ -107,23 +97,6 @@ class Classification final : public Objective {
   }
 
  private:
-  void read_weights(const Json& weights) {
-    if (weights.is_string() && weights.as_string("") == "balanced") {
-      for (const int64_t count : counts_) {
-        weights_.push_back(
-            static_cast<float>(static_cast<double>(targets_.size()) /
-                               (static_cast<double>(counts_.size()) * static_cast<double>(count))));
-      }
-      return;
-    }
-    for (const Json& weight : weights.as_array("class_weights")) {
-      weights_.push_back(static_cast<float>(weight.as_double("class_weights")));
-    }
-    if (weights_.size() != classes_.size()) {
-      fail(ErrorKind::kInput, "{} class weights for {} classes", weights_.size(), classes_.size());
-    }
-  }
-
   const Tokenizer& tokenizer_;
   ObjectiveInput input_;
   const Task* task_;
@@ -152,7 +125,7 @@ std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const 
   give_head(model, "ForSequenceClassification", classes, "single_label_classification", input.seed);
   const std::string task = input.params.contains("task") ? input.params.find("task")->as_string("task") : "";
   const Task* found = find_task(task);
-  return std::make_unique<Classification>(model, tokenizer, input, std::move(data), classes,
+  return std::make_unique<Classification>(tokenizer, input, std::move(data), classes,
                                           found != nullptr ? found : find_task("classification"));
 }
 

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace penjing {
+
+// The whole text as a decimal number; none when it is no number or more follows it.
+std::optional<double> as_number(std::string_view text);
+// The same; kInput, naming `what`, when it is none.
+double parse_number(std::string_view text, std::string_view what);
+int64_t parse_integer(std::string_view text, std::string_view what);
+
+// Pieces between separators: one more than there are separators, empty ones kept.
+std::vector<std::string> split_at(std::string_view text, char separator);
+
+}  // namespace penjing

@@ -1,0 +1,112 @@
+#include "cli/training_command.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/output_file.h"
+#include "base/text_table.h"
+#include "io/model_folder.h"
+
+namespace penjing::cli {
+
+void declare_training_options(CLI::App& app, TrainingOptions& options) {
+  app.add_option("-o,--out", options.out, "model folder to write; logs and checkpoints go to OUT.training")
+      ->required();
+  app.add_flag("--resume", options.resume, "go on with the run that was begun at --out");
+  app.add_option("--timeout", options.timeout,
+                 "several ranks (docs/distributed.md): seconds that one may be late")
+      ->capture_default_str();
+  app.add_option("--bucket-mb", options.bucket_megabytes,
+                 "several ranks: megabytes of gradients sent together")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
+std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
+                                        bool resume) {
+  const std::filesystem::path file = folder / "run.json";
+  if (resume && std::filesystem::exists(file)) {
+    const Json json = Json::parse(read_text_file(file, 1 << 16), file.string());
+    const Json* id = json.find("id");
+    if (id != nullptr && json.find("ledger") != nullptr &&
+        json.find("ledger")->as_string(file.string()) == ledger_path().string()) {
+      return std::unique_ptr<RecordedRun>(new RecordedRun(RecordedRun::resumed(id->as_int(file.string()))));
+    }
+  }
+  auto run = std::make_unique<RecordedRun>(info);
+  write_text_file(file, Json::object({{"id", run->id()}, {"ledger", ledger_path().string()}}).dump(2) + "\n");
+  return run;
+}
+
+std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<std::filesystem::path>& data) {
+  std::vector<InputHash> all;
+  if (!model.empty()) all = hash_input(resolve_model(model));
+  for (const auto& path : data) {
+    for (const InputHash& file : hash_input(path)) all.push_back(file);
+  }
+  return all;
+}
+
+void run_training(const TrainingOptions& options, const CommonOptions& common,
+                  const std::function<RunInfo()>& info, const std::string& eval_split,
+                  const std::function<train::LoopResult(const Tell&, const OnStep&)>& work) {
+  std::unique_ptr<RecordedRun> record;
+  const auto tell = [&](const std::string& text) {
+    if (!record) record = record_run(info(), options.out + ".training", options.resume);
+    if (!common.json && !common.quiet) print_text(text);
+  };
+  const auto on_step = [&](const train::StepLog& step) {
+    if (record && step.step % 1000 == 0) record->sample_energy();
+  };
+  train::LoopResult result;
+  try {
+    result = work(tell, on_step);
+  } catch (const Error& error) {
+    if (record) record->fail_because(error.what());
+    throw;
+  }
+  if (!record) return;  // not the first of several ranks
+  if (!result.evaluations.empty()) {
+    for (const auto& [name, value] : result.evaluations.back().scores) {
+      record->add_score({name, eval_split, value, {}, {}});
+    }
+  }
+  record->done();
+}
+
+Json training_json(const TrainingOptions& options, const train::LoopResult& result) {
+  Json evaluations = Json::array();
+  for (const train::Evaluated& evaluated : result.evaluations) {
+    Json scores = Json::object();
+    for (const auto& [name, value] : evaluated.scores) scores.set(name, value);
+    evaluations.push_back(
+        Json::object({{"step", evaluated.step}, {"epoch", evaluated.epoch}, {"scores", scores}}));
+  }
+  return Json::object(
+      {{"out", options.out},
+       {"training_folder", options.out + ".training"},
+       {"steps", result.steps},
+       {"first_step", result.first_step},
+       {"seconds", result.seconds},
+       {"tokens", result.tokens},
+       {"tokens_per_second", static_cast<double>(result.tokens) / std::max(result.seconds, 1e-9)},
+       {"loss", result.loss},
+       {"stopped_early", result.stopped_early},
+       {"evaluations", evaluations}});
+}
+
+std::string evaluations_table(const train::LoopResult& result) {
+  if (result.evaluations.empty()) return "";
+  TextTable table({"step", "epoch", "score", "value"}, "rrlr");
+  for (const train::Evaluated& evaluated : result.evaluations) {
+    for (const auto& [name, value] : evaluated.scores) {
+      table.add_row({std::to_string(evaluated.step), fmt::format("{:.2f}", evaluated.epoch), name,
+                     fmt::format("{:.4f}", value)});
+    }
+  }
+  return table.str();
+}
+
+}  // namespace penjing::cli

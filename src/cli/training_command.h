@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/recorded_run.h"
+#include "train/loop_settings.h"
+
+namespace penjing::cli {
+
+// What commands that train have in common.
+
+// How a run is run, beside what it learns.
+struct TrainingOptions {
+  std::string out;
+  bool resume = false;
+  double timeout = 300, bucket_megabytes = 25;
+  int64_t bucket_bytes() const { return static_cast<int64_t>(bucket_megabytes * (1 << 20)); }
+};
+void declare_training_options(CLI::App& app, TrainingOptions& options);
+
+// The ledger's row of a run whose folder is there: that which its run.json names, when the run goes on; else
+// a new one, named there.
+std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
+                                        bool resume);
+
+// Of a model's files and those of data; what is not there is left out.
+std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<std::filesystem::path>& data);
+
+// Calls `work` with what tells the user (the run is recorded from its first words on: model and data are read
+// by then) and with what it calls after each step; records the last scores, and why it failed.
+using Tell = std::function<void(const std::string&)>;
+using OnStep = std::function<void(const train::StepLog&)>;
+void run_training(const TrainingOptions& options, const CommonOptions& common,
+                  const std::function<RunInfo()>& info, const std::string& eval_split,
+                  const std::function<train::LoopResult(const Tell&, const OnStep&)>& work);
+
+// "out", "steps", "first_step", "seconds", "tokens", "tokens_per_second", "loss", "evaluations".
+Json training_json(const TrainingOptions& options, const train::LoopResult& result);
+std::string evaluations_table(const train::LoopResult& result);  // empty: there were none
+
+}  // namespace penjing::cli

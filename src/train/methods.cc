@@ -1,0 +1,24 @@
+#include "train/methods.h"
+
+namespace penjing {
+
+#define PENJING_METHOD(name, module) PENJING_METHOD_OF_##module(name)
+#define PENJING_METHOD_OF_compress(name)
+#define PENJING_METHOD_OF_distill(name)
+#define PENJING_METHOD_OF_train(name) extern const Method name##_method;
+#include "compress/methods.def"
+#undef PENJING_METHOD_OF_train
+
+namespace train {
+
+std::span<const Method* const> training_methods() {
+  static constexpr const Method* kMethods[] = {
+#define PENJING_METHOD_OF_train(name) &name##_method,
+#include "compress/methods.def"
+  };
+  return kMethods;
+}
+
+}  // namespace train
+
+}  // namespace penjing
