@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """Fine-tunes the teachers of docs/training.md on the tasks of GLUE whose data are at hand, scores each with the runtime
-in FP32 and INT8, and keeps the table campaigns/RESULTS.md.
+in FP32, in INT8 after training (`penjing quantize`) and in INT8 trained for it (`finetune --quantize-aware`, one more
+epoch), and keeps the table campaigns/RESULTS.md.
 
     campaigns/finetune.py [--models bert-base,minilm] [--tasks stsb,cola,mrpc,rte,sst2] [--seeds 1] [--penjing PATH]
 
-Each run is one `penjing finetune` command, which is printed. What is done is not done again: a run whose result is in
-campaigns/results/ is skipped, one that was killed goes on from its checkpoint. Models go to $PENJING_CACHE/models as
-MODEL-TASK (seed 1) or MODEL-TASK-SEED. Data: $PENJING_DATA, else ../shared/data."""
+Each run is one `penjing` command, which is printed. What is done is not done again: a model that is there is not made,
+one that was killed goes on from its checkpoint, a score in campaigns/results/ is not taken. Models go to
+$PENJING_CACHE/models as MODEL-TASK (seed 1) or MODEL-TASK-SEED, with -int8 and -qat behind. Data: $PENJING_DATA, else
+../shared/data."""
 
 import argparse
 import json
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -26,8 +29,11 @@ TASKS = {"stsb": ("glue-stsb", "stsb", "spearmanr", 3, "88-89", 87.5),
          "mrpc": ("glue-mrpc", "mrpc", "f1", 3, "88.9-90", 88.0),
          "rte": ("glue-rte", "classification", "accuracy", 4, "65-68", 63.0),
          "sst2": ("glue-sst2", "classification", "accuracy", 1, "92.7", 91.5)}
-# Learning rates of the papers' grids (2e-5 to 5e-5); MiniLM, smaller, takes the larger.
+# Learning rates of the papers' grids (2e-5 to 5e-5); MiniLM, smaller, takes the larger. Training for integers goes on
+# from the trained model at a third of it, for one epoch of at most so many examples.
 RATES = {"bert-base": 3e-5, "minilm": 1e-4}
+QAT_RATES = {"bert-base": 1e-5, "minilm": 3e-5}
+QAT_EXAMPLES = 20000
 
 
 def cache():
@@ -48,36 +54,77 @@ def cpu():
     return platform.processor()
 
 
+def shown(command, data, folder):
+    words = [str(part).replace(str(cache()), "$PENJING_CACHE").replace(str(data), f"$PENJING_DATA/{folder}")
+             for part in command[1:]]
+    return "penjing " + " ".join(words)
+
+
+def seconds_of(out):
+    """Of training, over all its processes, from the log beside the model."""
+    log = pathlib.Path(f"{out}.training") / "train.jsonl"
+    if not log.exists():
+        return None
+    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    return sum(step.get("seconds", 0) for step in steps) or None
+
+
 def run(args, model, task, seed):
     folder, eval_task, metric, epochs, _, _ = TASKS[task]
     data = pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / folder
     name = f"{model}-{task}" + (f"-{seed}" if seed != 1 else "")
     result = RESULTS / f"{name}.json"
     out = cache() / "models" / name
-    if result.exists() and out.exists():
-        return
-    command = [args.penjing, "finetune", model, "--task", task, "--data", data, "--out", out, "--epochs", epochs,
-               "--learning-rate", RATES[model], "--precision", args.precision, "--seed", seed, "--json", "--resume"]
-    begin = time.time()
-    trained = {} if out.exists() else call(command)
-    scores = {}
-    int8 = pathlib.Path(f"{out}-int8")
-    if not int8.exists():
-        call([args.penjing, "quantize", out, "--out", int8, "--quiet"])
-    for form, path in (("fp32", out), ("int8", int8)):
-        scores[form] = call([args.penjing, "eval", path, "--task", eval_task, "--data", data, "--split", "dev", "--json",
-                             "--quiet"])["metrics"]
-    RESULTS.mkdir(exist_ok=True)
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
-    shown = [str(part).replace(str(cache()), "$PENJING_CACHE").replace(str(data), f"$PENJING_DATA/{folder}")
-             for part in command[1:]]
-    result.write_text(json.dumps({
-        "model": model, "task": task, "seed": seed, "metric": metric, "command": "penjing " + " ".join(shown),
-        "scores": scores, "training": {k: trained.get(k) for k in ("steps", "seconds", "tokens_per_second", "loss",
-                                                                   "evaluations")},
-        "wall": time.time() - begin, "date": time.strftime("%Y-%m-%d"), "cpu": cpu(), "cores": os.cpu_count(),
-        "commit": commit.strip()}, indent=1) + "\n")
-    write_table()
+    record = json.loads(result.read_text()) if result.exists() else {}
+    scores = record.get("scores", {})
+
+    def finetune(start, to, times, rate, *more):
+        command = [args.penjing, "finetune", start, "--task", task, "--data", data, "--out", to, "--epochs", times,
+                   "--learning-rate", rate, "--precision", args.precision, "--seed", seed, *more, "--json", "--resume"]
+        trained = {} if to.exists() else call(command)
+        return {"command": shown(command, data, folder), "steps": trained.get("steps"), "seconds": seconds_of(to),
+                "loss": trained.get("loss")}
+
+    def evaluate(form, path):
+        predictions = pathlib.Path(f"{path}.predictions.jsonl")
+        said = call([args.penjing, "eval", path, "--task", eval_task, "--data", data, "--split", "dev",
+                     "--reference", out, "--predictions", predictions, "--json", "--quiet"])
+        scores[form] = said["metrics"]
+        record.setdefault("agreement", {})[form] = said["agreement"]
+        return predictions
+
+    def keep():
+        record.update({"model": model, "task": task, "seed": seed, "metric": metric, "scores": scores})
+        record.setdefault("date", time.strftime("%Y-%m-%d"))
+        record.setdefault("cpu", cpu())
+        record.setdefault("cores", os.cpu_count())
+        commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        record.setdefault("commit", commit.stdout.strip())
+        RESULTS.mkdir(exist_ok=True)
+        result.write_text(json.dumps(record, indent=1) + "\n")
+        write_table()
+
+    if "fp32" not in scores or not out.exists():
+        record["training"] = finetune(model, out, epochs, RATES[model])
+        evaluate("fp32", out)
+        keep()
+    if "int8" not in record.get("agreement", {}):
+        int8 = pathlib.Path(f"{out}-int8")
+        if not int8.exists():
+            call([args.penjing, "quantize", out, "--out", int8, "--quiet"])
+        evaluate("int8", int8)
+        keep()
+    if args.qat and "qat" not in scores:
+        qat = pathlib.Path(f"{out}-qat")
+        record["qat"] = finetune(out, qat, 1, QAT_RATES[model], "--quantize-aware", "w8a8", "--limit", QAT_EXAMPLES)
+        integers = evaluate("qat", qat).read_text().splitlines()
+        trained = (pathlib.Path(f"{qat}.training") / "predictions.jsonl").read_text().splitlines()
+        same = sum(a == b for a, b in zip(integers, trained, strict=True))
+        worst = max((abs(json.loads(a).get("score", 0) - json.loads(b).get("score", 0))
+                     for a, b in zip(integers, trained)), default=0)
+        # What the trainer's fake integers said of the same examples, against the runtime's integers.
+        record["qat"].update({"examples": len(integers), "equal": same, "largest_score_difference": worst})
+        keep()
 
 
 def percent(score):
@@ -88,16 +135,37 @@ def measured(value, unit, digits):
     return "-" if value is None else f"{value * unit:.{digits}f}"
 
 
+def drop(row, form, metric):
+    """Points of the metric that a form loses, with the 95 % interval of the paired difference."""
+    difference = row.get("agreement", {}).get(form, {}).get("differences", {}).get(metric)
+    if difference is None:
+        return "-"
+    return (f"{-100 * difference['value']:+.2f} ({-100 * difference['high']:+.2f} to "
+            f"{-100 * difference['low']:+.2f})")
+
+
+def mean_drop(rows, form):
+    """Mean over rows, each example's error taken as independent between tasks: half widths add as squares."""
+    found = [row["agreement"][form]["differences"][row["metric"]] for row in rows
+             if "differences" in row.get("agreement", {}).get(form, {})]
+    if not found:
+        return None
+    mean = -100 * sum(d["value"] for d in found) / len(found)
+    half = 100 * sum(((d["high"] - d["low"]) / 2) ** 2 for d in found) ** 0.5 / len(found)
+    return len(found), mean, mean - half, mean + half
+
+
 def write_table():
     rows = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     order = list(TASKS)
     rows.sort(key=lambda r: (r["model"], order.index(r["task"]), r["seed"]))
     text = ["# Results of training campaigns", "",
             "Written by `campaigns/finetune.py`; dev-set figures of the runtime (`penjing eval`), in percent with the 95 %",
-            "interval over examples; INT8 is post-training `penjing quantize` with its defaults. Loss: FP32 minus INT8,",
-            "in points of the main metric. `published`: BERT-base's dev figures.", "",
-            "| model | task | seed | metric | FP32 | INT8 | loss | published | floor | minutes | tokens/s | date, CPU |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|"]
+            "interval over examples. INT8: `penjing quantize` with its defaults; QAT: one more epoch of `finetune",
+            "--quantize-aware w8a8` (20,000 examples at most) from the trained model. Loss: FP32 minus that, in points,",
+            "with the 95 % interval of the paired difference over examples. `published`: BERT-base's dev figures.", "",
+            "| model | task | seed | metric | FP32 | INT8 | loss | QAT | loss | published | floor | minutes | date, CPU |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         metric = row["metric"]
         _, _, _, _, published, floor = TASKS[row["task"]]
@@ -105,16 +173,41 @@ def write_table():
         for name, fp32 in row["scores"]["fp32"].items():
             if name == "f1_macro":
                 continue
-            int8 = row["scores"]["int8"][name]
             main = name == metric
-            training = row["training"]
+            other = {form: percent(row["scores"][form][name]) if form in row["scores"] else "-" for form in ("int8", "qat")}
             text.append(
                 f"| {row['model']} | {row['task']} | {row['seed']} | {name} | {percent(fp32)} ({100 * fp32['low']:.1f} to "
-                f"{100 * fp32['high']:.1f}) | {percent(int8)} | {100 * (fp32['value'] - int8['value']):+.2f} | "
-                f"{published if base and main else '-'} | {floor if base and main else '-'} | "
-                f"{measured(training['seconds'], 1 / 60, 1)} | {measured(training['tokens_per_second'], 1, 0)} | {row['date']}, "
-                f"{row['cores']} x {row['cpu']} |")
-    text += ["", "Commands:", ""] + [f"- `{row['command']}`" for row in rows]
+                f"{100 * fp32['high']:.1f}) | {other['int8']} | {drop(row, 'int8', name)} | {other['qat']} | "
+                f"{drop(row, 'qat', name)} | {published if base and main else '-'} | "
+                f"{floor if base and main else '-'} | {measured(row['training'].get('seconds'), 1 / 60, 1)} | "
+                f"{row['date']}, {row['cores']} x {row['cpu']} |")
+    text += ["", "Over seeds (sample deviation):", "", "| model | task | metric | seeds | FP32 | INT8 | QAT |",
+             "|---|---|---|---|---|---|---|"]
+    for model, task in sorted({(r["model"], r["task"]) for r in rows}, key=lambda k: (k[0], order.index(k[1]))):
+        group = [r for r in rows if (r["model"], r["task"]) == (model, task)]
+        if len(group) < 2:
+            continue
+        metric = group[0]["metric"]
+        cells = []
+        for form in ("fp32", "int8", "qat"):
+            values = [100 * r["scores"][form][metric]["value"] for r in group if form in r["scores"]]
+            cells.append(f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else "-")
+        text.append(f"| {model} | {task} | {metric} | {len(group)} | " + " | ".join(cells) + " |")
+    text += ["", "Mean loss of the main metrics, in points, with its 95 % interval:", ""]
+    for model in sorted({r["model"] for r in rows}):
+        for form, title in (("int8", "INT8 after training"), ("qat", "INT8, trained for it")):
+            mean = mean_drop([r for r in rows if r["model"] == model], form)
+            if mean is not None:
+                text.append(f"- {model}, {title}: {mean[1]:+.2f} ({mean[2]:+.2f} to {mean[3]:+.2f}) over {mean[0]} models")
+    pairs = [r["qat"] for r in rows if "equal" in r.get("qat", {}) and r["qat"].get("largest_score_difference", 0) == 0]
+    if pairs:
+        text += ["", f"Classes of trained fake integers (LibTorch) and of the runtime's integers: equal for "
+                 f"{sum(p['equal'] for p in pairs)} of {sum(p['examples'] for p in pairs)} examples."]
+    text += ["", "Commands:", ""]
+    for row in rows:
+        text.append(f"- `{row['training'].get('command') or row['command']}`")
+        if "qat" in row:
+            text.append(f"- `{row['qat']['command']}`")
     (ROOT / "campaigns" / "RESULTS.md").write_text("\n".join(text) + "\n")
 
 
@@ -125,6 +218,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--penjing", default=ROOT / "build" / "release" / "penjing")
+    parser.add_argument("--no-qat", dest="qat", action="store_false", help="without training for integers")
     parser.add_argument("--table", action="store_true", help="write the table anew, run nothing")
     args = parser.parse_args()
     if args.table:

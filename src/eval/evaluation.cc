@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "base/output_file.h"
 #include "base/rng.h"
 
 namespace penjing {
@@ -136,6 +138,16 @@ Difference compare_metric(const Metric& model, const Metric& reference, std::siz
   difference.interval = middle_95(std::move(values));
   difference.p = std::min(1.0, 2.0 * (std::min(below, above) + 1) / (resamples + 1));
   return difference;
+}
+
+void write_predictions(const std::filesystem::path& file, const TaskResult& result) {
+  const char* name = result.kind == TaskResult::Outputs::kClasses ? "class" : "score";
+  std::string lines;
+  for (const double output : result.outputs) {
+    const bool whole = result.kind == TaskResult::Outputs::kClasses;
+    lines += Json::object({{name, whole ? Json(static_cast<int64_t>(output)) : Json(output)}}).dump() + "\n";
+  }
+  write_text_file(file, lines);
 }
 
 }  // namespace penjing

@@ -64,6 +64,9 @@ struct TaskInput {
   ThreadPool* pool = nullptr;  // for what a task computes itself; may be null
 };
 
+// The result's outputs, a line of JSON each: {"class": 1} or {"score": 0.7}. Written whole or not at all.
+void write_predictions(const std::filesystem::path& file, const TaskResult& result);
+
 // The labelled texts to be scored, and those to learn from.
 Dataset read_test(const TaskInput& input);
 Dataset read_train(const TaskInput& input);

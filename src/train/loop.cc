@@ -407,6 +407,7 @@ class Run {
     on_first(communicator_, [&] {
       try {
         const TaskResult task = objective_.evaluate(network_, context(false));
+        if (!settings_.folder.empty()) write_predictions(settings_.folder / "predictions.jsonl", task);
         std::vector<std::size_t> all(task.num_examples);
         std::iota(all.begin(), all.end(), 0);
         for (const Metric& metric : task.metrics) {

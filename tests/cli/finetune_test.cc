@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/mapped_file.h"
 #include "tests/cli/program_run.h"
 #include "tests/cli/tiny_folder.h"
 
@@ -105,9 +107,14 @@ TEST_F(Finetune, TrainedForIntegersTheResultIsWhatQuantizeWouldWrite) {
     EXPECT_EQ(in_training, 1) << range;
     const ProgramResult inspected = run_program({{"inspect", path("out")}});
     EXPECT_NE(inspected.out.find("I8"), std::string::npos) << inspected.out;
-    const ProgramResult scored = run_program({{"eval", path("out"), "--task", "classification", "--data",
-                                               path("data"), "--split", "dev", "--json"}});
+    const ProgramResult scored =
+        run_program({{"eval", path("out"), "--task", "classification", "--data", path("data"), "--split",
+                      "dev", "--predictions", path("predictions.jsonl"), "--json"}});
     ASSERT_EQ(scored.status, 0) << scored.err;
+    // The runtime's integers say of every example what the trainer said.
+    const std::string said = read_text_file(path("predictions.jsonl"), 1 << 20);
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 8);
+    EXPECT_EQ(said, read_text_file(path("out.training/predictions.jsonl"), 1 << 20)) << range;
     EXPECT_EQ(Json::parse(scored.out, "scores")
                   .find("metrics")
                   ->find("accuracy")

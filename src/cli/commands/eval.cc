@@ -11,7 +11,7 @@ namespace penjing::cli {
 namespace {
 
 struct Options {
-  std::string model, task, reference, classifier = "knn";
+  std::string model, task, reference, predictions, classifier = "knn";
   TaskInput input;
   int64_t limit = 0;
   uint64_t seed = 1;
@@ -50,6 +50,8 @@ void declare(CLI::App& app) {
                  "masked: hide 1 piece in N at once (faster); 0 = one at a time")
       ->capture_default_str()
       ->check(CLI::Range(0, 1000));
+  app.add_option("--predictions", options.predictions,
+                 "file to write what the model says of each example, a line of JSON each");
   app.add_option("--limit", options.limit, "the first N examples only")->check(CLI::PositiveNumber);
   app.add_option("--seed", options.seed, "of the resampling")->capture_default_str();
 }
@@ -96,6 +98,7 @@ int run(const CommonOptions& common) {
   const auto pool = std::make_shared<ThreadPool>(common.threads);
   const TaskResult result = run_task(*task, options.model, common, pool);
   const std::vector<Score> scores = score(result, options.seed);
+  if (!options.predictions.empty()) write_predictions(options.predictions, result);
   Json metrics = Json::object(), agreement = nullptr;
   for (const Score& s : scores) metrics.set(s.name, to_json(s));
   TextTable table({"metric", "value", "95 % interval"}, "lrl");
