@@ -21,6 +21,21 @@ double pearson(std::span<const double> x, std::span<const double> y) {
   return xy / std::sqrt(xx * yy);
 }
 
+Spread spread_of(std::span<const double> values) {
+  const auto count = static_cast<double>(values.size());
+  Spread spread;
+  spread.mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  spread.low = *low;
+  spread.high = *high;
+  if (values.size() > 1) {
+    double squares = 0;
+    for (const double value : values) squares += (value - spread.mean) * (value - spread.mean);
+    spread.deviation = std::sqrt(squares / (count - 1));
+  }
+  return spread;
+}
+
 namespace {
 std::vector<double> ranks(std::span<const double> values) {
   std::vector<std::size_t> order(values.size());

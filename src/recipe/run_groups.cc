@@ -1,7 +1,6 @@
 #include "recipe/run_groups.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <map>
 #include <set>
@@ -9,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text_table.h"
+#include "eval/statistics.h"
 
 namespace penjing {
 
@@ -49,22 +49,9 @@ std::vector<std::string> key_of(const LedgerRun& run, const std::vector<RunField
 }
 
 GroupScore summarize(const std::string& split, const std::string& name, const std::vector<double>& values) {
-  GroupScore score;
-  score.name = name;
-  score.split = split;
-  score.count = static_cast<int>(values.size());
-  double sum = 0;
-  for (const double value : values) sum += value;
-  score.mean = sum / score.count;
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  score.low = *low;
-  score.high = *high;
-  if (score.count > 1) {
-    double squares = 0;
-    for (const double value : values) squares += (value - score.mean) * (value - score.mean);
-    score.deviation = std::sqrt(squares / (score.count - 1));
-  }
-  return score;
+  const Spread spread = spread_of(values);
+  return {name,        split,           static_cast<int>(values.size()), spread.mean, spread.low,
+          spread.high, spread.deviation};
 }
 
 }  // namespace

@@ -156,6 +156,31 @@ TEST_F(Finetune, IsAStepOfARecipe) {
   EXPECT_NE(changed.out.find("to do"), std::string::npos) << changed.out;
 }
 
+TEST_F(Finetune, SeveralSeedsAreSummarised) {
+  const std::vector<std::string> settings = {
+      "--task", "classification", "--epochs",        "2",   "--batch-size", "4", "--seeds",
+      "1,7",    "--json",         "--learning-rate", "1e-3"};
+  const ProgramResult trained = finetune(settings);
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  const Json report = Json::parse(trained.out, "report");
+  ASSERT_EQ(report.find("runs")->as_array("runs").size(), 2u);
+  EXPECT_NE(sha256_file(path("out/seed-1/model.safetensors")),
+            sha256_file(path("out/seed-7/model.safetensors")));
+  const Json& accuracy = *report.find("scores")->find("accuracy");
+  double sum = 0;
+  for (const Json& run : report.find("runs")->as_array("runs")) {
+    sum += run.find("evaluations")->as_array("").back().find("scores")->find("accuracy")->as_double("");
+  }
+  EXPECT_NEAR(accuracy.find("mean")->as_double("mean"), sum / 2, 1e-12);
+  // Done ones are kept.
+  std::vector<std::string> more = settings;
+  more.emplace_back("--resume");
+  more[7] = "1,7,8";
+  const ProgramResult resumed = finetune(more);
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_TRUE(fs::exists(path("out/seed-8/model.safetensors")));
+}
+
 TEST_F(Finetune, WrongSettingsAreRefusedBeforeAnyStep) {
   for (const auto& [options, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"--task", "no-such-task"}, "no-such-task"},

@@ -18,6 +18,16 @@ TEST(Statistics, CorrelationsAgreeWithScipy) {
   EXPECT_TRUE(std::isnan(pearson(x, std::vector<double>(7, 3.0))));
 }
 
+TEST(Statistics, SpreadIsOfASample) {
+  const std::vector<double> values = {2, 4, 4, 4, 5, 5, 7, 9};
+  const Spread spread = spread_of(values);
+  EXPECT_DOUBLE_EQ(spread.mean, 5);
+  EXPECT_DOUBLE_EQ(*spread.deviation, std::sqrt(32.0 / 7));
+  EXPECT_EQ(spread.low, 2);
+  EXPECT_EQ(spread.high, 9);
+  EXPECT_FALSE(spread_of(std::vector<double>{3}).deviation.has_value());
+}
+
 TEST(Statistics, QuantilesInterpolate) {
   EXPECT_DOUBLE_EQ(quantile({4, 1, 3, 2}, 0.5), 2.5);
   EXPECT_DOUBLE_EQ(quantile({4, 1, 3, 2}, 0), 1);

@@ -2,11 +2,18 @@
 #include "train/finetune.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
 
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/output_file.h"
 #include "base/progress.h"
+#include "base/text_table.h"
 #include "cli/param_options.h"
 #include "cli/training_command.h"
 #include "compress/params.h"
+#include "eval/statistics.h"
 #include "train/finetune_params.h"
 #include "train/launch_environment.h"
 #include "train/settings_digest.h"
@@ -19,6 +26,7 @@ const CLI::App* command_line = nullptr;
 std::string model, dump;
 TrainingOptions options;
 ParamOptions params;
+std::vector<int64_t> seeds;
 
 void declare(CLI::App& app) {
   command_line = &app;
@@ -26,6 +34,9 @@ void declare(CLI::App& app) {
   declare_training_options(app, options);
   app.add_option("--dump-step", dump,
                  "folder for the first step's gradients and parameters and ten steps' tokens and losses");
+  app.add_option("--seeds", seeds, "several runs, 1,2,3: to OUT/seed-1, ...; scores with mean and deviation")
+      ->delimiter(',')
+      ->excludes("--dump-step");
   params.declare(app, list_params<train::FinetuneParams>());
 }
 
@@ -49,6 +60,77 @@ RunInfo run_info(const train::FinetuneSettings& s, const std::string& scheme) {
   return info;
 }
 
+// One run; its result is of rank 0 alone.
+train::FinetuneResult run_one(train::FinetuneSettings s, const std::string& scheme,
+                              const CommonOptions& common) {
+  TrainingOptions own = options;
+  own.out = s.out.string();
+  train::FinetuneResult result;
+  run_training(
+      own, common, [&] { return run_info(s, scheme); }, s.eval_split,
+      [&](const Tell& tell, const OnStep& on_step) {
+        result = train::finetune(s, tell, on_step);
+        return result.loop;
+      });
+  if (result.rank != 0) return result;
+  if (!common.json) {
+    print_text(evaluations_table(result.loop));
+    print_text(fmt::format(
+        "{}: {} steps, last epoch's loss {:.4f}, {:.0f} s of training, {:.0f} tokens a second{}\n", own.out,
+        result.loop.steps, result.loop.loss, result.loop.seconds,
+        static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9),
+        result.loop.stopped_early ? "; stopped early" : ""));
+  }
+  return result;
+}
+
+// OUT/seed-N for each seed, one after the other; the last scores with mean and sample deviation.
+int run_seeds(train::FinetuneSettings s, const std::string& scheme, const CommonOptions& common) {
+  if (train::read_launch_environment().distributed()) {
+    fail(ErrorKind::kUnsupported, "--seeds: one process alone; with several ranks a run a seed");
+  }
+  std::map<std::string, std::vector<double>> scores;
+  Json runs = Json::array();
+  for (const int64_t seed : seeds) {
+    s.loop.seed = s.loop.batches.seed = static_cast<uint64_t>(seed);
+    s.out = std::filesystem::path(options.out) / fmt::format("seed-{}", seed);
+    const std::filesystem::path done = s.out.string() + ".training/result.json";
+    Json report;
+    if (options.resume && std::filesystem::exists(s.out) && std::filesystem::exists(done)) {
+      report = Json::parse(read_text_file(done, 16 << 20), done.string());
+    } else {
+      std::filesystem::create_directories(options.out);
+      TrainingOptions own = options;
+      own.out = s.out.string();
+      report = training_json(own, run_one(s, scheme, common).loop);
+      write_text_file(done, report.dump(2) + "\n");
+    }
+    const auto& evaluations = report.find("evaluations")->as_array("evaluations");
+    if (!evaluations.empty()) {
+      for (const auto& [name, value] : evaluations.back().find("scores")->as_object("scores")) {
+        scores[name].push_back(value.as_double(name));
+      }
+    }
+    runs.push_back(std::move(report));
+  }
+  Json summary = Json::object();
+  TextTable table({"score", "seeds", "mean", "deviation", "least", "greatest"}, "lrrrrr");
+  for (const auto& [name, values] : scores) {
+    const Spread spread = spread_of(values);
+    summary.set(name, Json::object({{"mean", spread.mean},
+                                    {"deviation", spread.deviation ? Json(*spread.deviation) : Json()}}));
+    table.add_row({name, std::to_string(values.size()), fmt::format("{:.4f}", spread.mean),
+                   spread.deviation ? fmt::format("{:.4f}", *spread.deviation) : "",
+                   fmt::format("{:.4f}", spread.low), fmt::format("{:.4f}", spread.high)});
+  }
+  if (common.json) {
+    print_json(Json::object({{"out", options.out}, {"runs", runs}, {"scores", summary}}));
+  } else if (!scores.empty()) {
+    print_text(table.str());
+  }
+  return kDone;
+}
+
 int run(const CommonOptions& common) {
   const Json resolved =
       resolve_params("finetune", list_params<train::FinetuneParams>(), params.given(*command_line));
@@ -62,24 +144,9 @@ int run(const CommonOptions& common) {
   s.threads = common.threads;
   s.loop.dump = dump;
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
-  train::FinetuneResult result;
-  run_training(
-      options, common, [&] { return run_info(s, given.scheme); }, s.eval_split,
-      [&](const Tell& tell, const OnStep& on_step) {
-        result = train::finetune(s, tell, on_step);
-        return result.loop;
-      });
-  if (result.rank != 0) return kDone;
-  if (common.json) {
-    print_json(training_json(options, result.loop));
-    return kDone;
-  }
-  print_text(evaluations_table(result.loop));
-  print_text(
-      fmt::format("{}: {} steps, last epoch's loss {:.4f}, {:.0f} s of training, {:.0f} tokens a second{}\n",
-                  options.out, result.loop.steps, result.loop.loss, result.loop.seconds,
-                  static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9),
-                  result.loop.stopped_early ? "; stopped early" : ""));
+  if (!seeds.empty()) return run_seeds(s, given.scheme, common);
+  const train::FinetuneResult result = run_one(s, given.scheme, common);
+  if (common.json && result.rank == 0) print_json(training_json(options, result.loop));
   return kDone;
 }
 
@@ -90,6 +157,7 @@ const Command finetune_command = {
     "finetune", "train a model for a task on labelled data",
     "  penjing finetune bert-base --task stsb --data glue-stsb --out bert-stsb --precision bf16\n"
     "  penjing finetune minilm --task classification --data my.csv --no-eval --out mine\n"
+    "  penjing finetune minilm --task rte --data glue-rte --out rte --seeds 1,2,3\n"
     "  penjing finetune bert-base --task cola --data glue-cola --out bert-cola --resume",
     declare, run};
 
