@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "checkpoint-";
 constexpr const char* kStateFile = "trainer_state.json";
-constexpr const char* kParts[] = {"model.safetensors", "optimizer.safetensors", "average.safetensors"};
+constexpr const char* kParts[] = {"model.safetensors", "optimizer.safetensors", "average.safetensors",
+                                  "objective.safetensors"};
 
 std::string digest_of(const Json& state) {
   const std::string text = state.dump();
@@ -58,7 +59,7 @@ TrainingState read_checkpoint(const Checkpoint& checkpoint) {
     fail(ErrorKind::kFormat, "{}: step is not that of its folder", where);
   }
   state.step = checkpoint.step;
-  TensorMap* const into[] = {&state.parameters, &state.optimizer, &state.average};
+  TensorMap* const into[] = {&state.parameters, &state.optimizer, &state.average, &state.objective};
   for (std::size_t i = 0; i < std::size(kParts); ++i) {
     const Json* hash = state.json.find("files")->find(kParts[i]);
     if (hash == nullptr) continue;
@@ -92,10 +93,11 @@ void write_checkpoint(const fs::path& folder, const TrainingState& state) {
   const fs::path target = folder / fmt::format("{}{}", kPrefix, state.step);
   if (fs::exists(target)) return;  // this very state, by exactness
   OutputFolder out(target);
-  const TensorMap* const from[] = {&state.parameters, &state.optimizer, &state.average};
+  const TensorMap* const from[] = {&state.parameters, &state.optimizer, &state.average, &state.objective};
   Json files = Json::object();
   for (std::size_t i = 0; i < std::size(kParts); ++i) {
-    if (from[i] == &state.average && state.average.size() == 0) continue;
+    const bool may_be_absent = from[i] == &state.average || from[i] == &state.objective;
+    if (may_be_absent && from[i]->size() == 0) continue;
     write_safetensors(out.path() / kParts[i], *from[i]);
     files.set(kParts[i], sha256_file(out.path() / kParts[i]));
   }

@@ -12,10 +12,10 @@ namespace penjing::train {
 
 // A state of training from which it goes on to the same result, bit for bit, on the same kind of CPU with the
 // same number of threads: FOLDER/checkpoint-<step>/ with model.safetensors (FP32 master weights),
-// optimizer.safetensors, average.safetensors (where an average of the weights is kept) and
-// trainer_state.json, which also holds the sha256 of the others and of itself. Written whole or not at all.
-// Random numbers need no state of their own: they are
-// functions of seed and step (random_key.h).
+// optimizer.safetensors, average.safetensors (where an average of the weights is kept),
+// objective.safetensors (where the objective keeps tensors) and trainer_state.json, which also holds the
+// sha256 of the others and of itself. Written whole or not at all. Random numbers need no state of their own:
+// they are functions of seed and step (random_key.h).
 struct Checkpoint {
   std::filesystem::path folder;
   int64_t step = 0;
@@ -23,7 +23,7 @@ struct Checkpoint {
 
 struct TrainingState {
   int64_t step = 0;
-  TensorMap parameters, optimizer, average;
+  TensorMap parameters, optimizer, average, objective;
   Json json =
       Json::object();  // what else the loop keeps: scaler, best score, objective's state, settings' digest
 };

@@ -37,6 +37,7 @@ struct ForwardContext {
   bool training = false;             // dropout happens
   double hidden_dropout = 0, attention_dropout = 0, classifier_dropout = 0;
   RandomKey random;
+  double progress = 0;  // share of the training's steps that are done
   FakeQuantizer* quantizer = nullptr;
   TensorTap* tap = nullptr;
 };

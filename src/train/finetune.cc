@@ -8,6 +8,7 @@
 #include "io/model_folder.h"
 #include "train/fake_quant.h"
 #include "train/loop.h"
+#include "train/prepared_training.h"
 #include "train/ranks.h"
 #include "train/settings_digest.h"
 #include "train/training_folder.h"
@@ -55,8 +56,8 @@ int64_t longest(const Model& model, int64_t wanted) {
 }
 
 // In one process, or as one rank of several; `folder` is there.
-TrainedModel train_model(const Model& original, const FinetuneSettings& settings, const fs::path& folder,
-                         int threads, Communicator* communicator,
+TrainedModel train_model(const Model& original, const FinetuneSettings& settings, const PrepareTask& prepare,
+                         const fs::path& folder, int threads, Communicator* communicator,
                          const std::function<void(const std::string&)>& tell,
                          const std::function<void(const StepLog&)>& on_step) {
   const ObjectiveKind* kind = find_objective(settings.task);
@@ -78,7 +79,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   input.params.set("task", settings.task);
   input.seed = settings.loop.seed;
   input.pool = &pool;
-  const std::unique_ptr<Objective> objective = kind->make(model, *tokenizer, input);
+  std::unique_ptr<Objective> objective = kind->make(model, *tokenizer, input);
   tell(objective->summary());
 
   Network network;
@@ -91,6 +92,11 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   LoopSettings loop = settings.loop;
   loop.folder = folder;
   loop.origin = describe_origin(settings, *objective);
+  if (prepare) {
+    TaskStart start{std::move(objective), network, *tokenizer, input, tell, loop.origin};
+    prepare(start);
+    objective = std::move(start.objective);
+  }
   std::optional<LinearFakeQuantizer> quantizer;
   if (settings.fake_quant) {
     if (communicator != nullptr && settings.fake_quant->activations != ActivationRange::kPerToken) {
@@ -119,31 +125,43 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
 
 }  // namespace
 
-FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
-                        const std::function<void(const StepLog&)>& on_step) {
+FinetuneResult train_prepared(const char* method, const FinetuneSettings& settings,
+                              const PrepareTask& prepare, const std::function<void(const std::string&)>& tell,
+                              const std::function<void(const StepLog&)>& on_step) {
   FinetuneResult result;
   result.training_folder = settings.out.string() + ".training";
-  run_rank({settings.threads, settings.timeout, settings.bucket_bytes}, [&](int threads,
-                                                                            Communicator* communicator) {
-    result.rank = communicator == nullptr ? 0 : communicator->rank();
-    on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
-    const auto tell_once = [&](const std::string& text) {
-      if (result.rank == 0) tell(text);
-    };
-    const Model original = read_model(resolve_model(settings.model));
-    const TrainedModel trained =
-        train_model(original, settings, result.training_folder, threads, communicator, tell_once, on_step);
-    on_first(communicator, [&] { write_trained_model(trained, original, "finetune", settings.out); });
-    result.loop = trained.loop;
-  });
+  run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
+           [&](int threads, Communicator* communicator) {
+             result.rank = communicator == nullptr ? 0 : communicator->rank();
+             on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
+             const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
+               if (result.rank == 0) tell(text);
+             };
+             const Model original = read_model(resolve_model(settings.model));
+             const TrainedModel trained = train_model(original, settings, prepare, result.training_folder,
+                                                      threads, communicator, tell_once, on_step);
+             on_first(communicator, [&] { write_trained_model(trained, original, method, settings.out); });
+             result.loop = trained.loop;
+           });
   return result;
+}
+
+TrainedModel train_prepared_step(const Model& original, const FinetuneSettings& settings,
+                                 const PrepareTask& prepare, const fs::path& folder,
+                                 const std::function<void(const std::string&)>& tell) {
+  FinetuneSettings own = settings;
+  own.resume = enter_step_folder(folder);
+  return train_model(original, own, prepare, folder, settings.threads, nullptr, tell, {});
+}
+
+FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
+                        const std::function<void(const StepLog&)>& on_step) {
+  return train_prepared("finetune", settings, {}, tell, on_step);
 }
 
 TrainedModel finetune_step(const Model& original, const FinetuneSettings& settings, const fs::path& folder,
                            const std::function<void(const std::string&)>& tell) {
-  FinetuneSettings own = settings;
-  own.resume = enter_step_folder(folder);
-  return train_model(original, own, folder, settings.threads, nullptr, tell, {});
+  return train_prepared_step(original, settings, {}, folder, tell);
 }
 
 std::string objective_names() {

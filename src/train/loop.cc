@@ -111,6 +111,7 @@ class Run {
       return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.as_double(where);
     };
     objective_.restore(field(state.json, "objective"));
+    objective_.restore_tensors(state.objective);
     step_ = state.step;
     evaluated_ = field(state.json, "evaluated").as_bool(where);
     best_step_ = field(state.json, "best_step").as_int(where);
@@ -205,6 +206,7 @@ class Run {
     context.classifier_dropout =
         settings_.classifier_dropout < 0 ? own.classifier : settings_.classifier_dropout;
     context.random = {settings_.seed, static_cast<uint64_t>(step_)};
+    context.progress = static_cast<double>(step_) / static_cast<double>(std::max<int64_t>(1, total_));
     if (training) context.tap = recorder_.get();
     if (quantizer_ != nullptr) {
       quantizer_->set_training(training);
@@ -494,6 +496,7 @@ class Run {
       state.parameters = save_parameters(network_.parameters);
       state.optimizer = optimizer_->save();
       if (average_) state.average = average_->save(network_.parameters);
+      state.objective = objective_.tensors();
       Json evaluations = Json::array();
       for (const Evaluated& evaluated : result_.evaluations) {
         Json scores = Json::object();

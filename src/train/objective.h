@@ -80,6 +80,9 @@ class Objective {
   virtual std::string summary() const = 0;
   virtual Json state() const { return Json::object(); }
   virtual void restore(const Json& state) { (void)state; }
+  // The same of what is large.
+  virtual TensorMap tensors() const { return {}; }
+  virtual void restore_tensors(const TensorMap& tensors) { (void)tensors; }
 };
 
 // What an objective is made from.

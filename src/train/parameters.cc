@@ -181,6 +181,7 @@ Parameters load_parameters(const Model& model) {
 
 void store_parameters(const Parameters& parameters, Model& model) {
   for (const Parameters::Entry& entry : parameters) {
+    if (entry.name.starts_with(kAside)) continue;
     model.tensors.set(entry.name, from_torch(entry.tensor));
     if (!entry.name.ends_with(".weight")) continue;
     // What else says the weight in another form, now stale.

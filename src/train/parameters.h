@@ -37,11 +37,16 @@ class Parameters {
   std::unordered_map<std::string, std::size_t> index_;
 };
 
+// Names of what is learned beside the model and thrown away after training (projections of distillation)
+// begin with it.
+inline constexpr std::string_view kAside = "aside.";
+
 // Every floating-point tensor of the model that its description uses (a quantized linear layer is expanded to
 // FP32).
 Parameters load_parameters(const Model& model);
 // Puts the parameters' values back as F32 tensors; what a quantized or factorized layer had instead goes, and
-// config.json tells of no quantization any more. Tensors of other names stay.
+// config.json tells of no quantization any more. Tensors of other names stay, parameters of kAside are left
+// out.
 void store_parameters(const Parameters& parameters, Model& model);
 
 // Copies between the two kinds of tensor.

@@ -56,11 +56,14 @@ TEST_F(Checkpoints, TheNewestIsReadBackBitForBit) {
   EXPECT_EQ(state->json.find("best_score")->as_double(""), 0.25);
 }
 
-TEST_F(Checkpoints, AnAverageIsKeptWhereThereIsOne) {
+TEST_F(Checkpoints, AnAverageAndTheObjectivesTensorsAreKeptWhereThereAreSome) {
   TrainingState state = some_state(4);
   state.average.set("w", Tensor::from_floats({1}, std::vector<float>{8}));
+  state.objective.set("bank", Tensor::from_floats({1}, std::vector<float>{-2}));
   write_checkpoint(folder_, state);
-  EXPECT_EQ(read_floats(read_newest_checkpoint(folder_)->average.at("w"), ""), (std::vector<float>{8}));
+  const auto read = read_newest_checkpoint(folder_);
+  EXPECT_EQ(read_floats(read->average.at("w"), ""), (std::vector<float>{8}));
+  EXPECT_EQ(read_floats(read->objective.at("bank"), ""), (std::vector<float>{-2}));
 }
 
 TEST_F(Checkpoints, ADamagedOneIsPassedOverWhicheverPartItIs) {
