@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "base/mapped_file.h"
 #include "base/parse.h"
 
 namespace penjing::cli {
@@ -18,6 +19,13 @@ Json list_of(const std::vector<std::string>& items) {
   Json list = Json::array();
   for (const auto& item : items) list.push_back(item);
   return list;
+}
+
+// A value as JSON, or @FILE with one; else a text.
+Json read_json(const std::string& text, const std::string& option) {
+  if (text.starts_with("@")) return Json::parse(read_text_file(text.substr(1), 4u << 20), text.substr(1));
+  const bool json = text.starts_with("[") || text.starts_with("{");
+  return json ? Json::parse(text, option) : Json(text);
 }
 
 }  // namespace
@@ -64,6 +72,9 @@ Json ParamOptions::given(const CLI::App& app) const {
         break;
       case ParamInfo::Type::kDouble:
         given.set(name, parse_number(text_.at(name), option));
+        break;
+      case ParamInfo::Type::kJson:
+        given.set(name, read_json(text_.at(name), option));
         break;
       default:
         given.set(name, text_.at(name));

@@ -6,6 +6,7 @@
 
 #include "cli/program.h"
 #include "compress/method.h"
+#include "distill/methods.h"
 #include "train/methods.h"
 
 namespace penjing::cli {
@@ -47,5 +48,6 @@ int main(int argc, char** argv) {
   penjing::cli::let_threads_sleep(argv);
   penjing::cli::keep_memory();
   penjing::add_methods(penjing::train::training_methods());
+  penjing::add_methods(penjing::distill::distillation_methods());
   return penjing::cli::run_program(argc, argv, penjing::cli::kTrainCommands);
 }

@@ -109,4 +109,12 @@ std::string evaluations_table(const train::LoopResult& result) {
   return table.str();
 }
 
+std::string training_summary(const TrainingOptions& options, const train::LoopResult& result) {
+  return fmt::format(
+      "{}: {} steps, last epoch's loss {:.4f}, {:.0f} s of training, {:.0f} tokens a second{}\n", options.out,
+      result.steps, result.loss, result.seconds,
+      static_cast<double>(result.tokens) / std::max(result.seconds, 1e-9),
+      result.stopped_early ? "; stopped early" : "");
+}
+
 }  // namespace penjing::cli

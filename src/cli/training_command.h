@@ -41,5 +41,6 @@ void run_training(const TrainingOptions& options, const CommonOptions& common,
 // "out", "steps", "first_step", "seconds", "tokens", "tokens_per_second", "loss", "evaluations".
 Json training_json(const TrainingOptions& options, const train::LoopResult& result);
 std::string evaluations_table(const train::LoopResult& result);  // empty: there were none
+std::string training_summary(const TrainingOptions& options, const train::LoopResult& result);  // a line
 
 }  // namespace penjing::cli

@@ -68,6 +68,8 @@ void check_value(const std::string& owner, const ParamInfo& info, const Json& va
         refuse(choices);
       break;
     }
+    case ParamInfo::Type::kJson:
+      break;
     case ParamInfo::Type::kStringList:
     case ParamInfo::Type::kPathList:
       if (!value.is_array()) refuse("a list of strings");
@@ -107,6 +109,7 @@ Json resolve_params(const std::string& where, std::span<const ParamInfo> infos, 
   for (const ParamInfo& info : infos) names.push_back(info.name);
   if (!given.is_null()) {
     for (const auto& [key, value] : given.as_object(where)) {
+      if (names.empty()) fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; it has none", where, key);
       if (std::find(names.begin(), names.end(), key) == names.end()) {
         fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; did you mean \"{}\"?", where, key,
              nearest(key, names));

@@ -21,8 +21,8 @@ namespace penjing {
 // One typed parameter. The value lives in the method's Params struct; `type` and `choices` describe it.
 struct ParamInfo {
   // kPath, kPathList: files or folders; a recipe's are relative to the recipe, and their contents are part of
-  // what a step is made from.
-  enum class Type { kBool, kInt, kDouble, kString, kChoice, kStringList, kPath, kPathList };
+  // what a step is made from. kJson: any value, which whoever reads it checks.
+  enum class Type { kBool, kInt, kDouble, kString, kChoice, kStringList, kPath, kPathList, kJson };
   std::string name;  // "scheme": recipe key; on the command line --scheme
   Type type = Type::kString;
   Json default_value;

@@ -42,6 +42,9 @@ class ParamLister {
   void path(const char* name, std::string& v, const char* help) {
     infos.push_back({name, ParamInfo::Type::kPath, v, {}, 0, 0, help});
   }
+  void json(const char* name, Json& v, const char* help) {
+    infos.push_back({name, ParamInfo::Type::kJson, v, {}, 0, 0, help});
+  }
   void paths(const char* name, std::vector<std::string>& v, const char* help) {
     add_list(name, v, ParamInfo::Type::kPathList, help);
   }
@@ -69,6 +72,7 @@ class ParamReader {
     for (const Json& item : at(name).as_array(name)) v.push_back(item.as_string(name));
   }
   void path(const char* name, std::string& v, const char* help) { text(name, v, help); }
+  void json(const char* name, Json& v, const char*) { v = at(name); }
   void paths(const char* name, std::vector<std::string>& v, const char* help) { list(name, v, help); }
 
  private:

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/output_file.h"
 
@@ -26,5 +27,14 @@ class NpyWriter {
   std::string descr_;
   int64_t rows_ = 0, columns_;
 };
+
+// A .npy file of numbers, as NumPy's save() writes it.
+struct NpyMatrix {
+  int64_t rows = 0, columns = 0;  // of one dimension: [n, 1]
+  std::vector<float> values;      // row by row
+};
+// "<f4" and "<f8" (rounded to float), one or two dimensions, in C order. kFormat for a broken file,
+// kUnsupported for other contents.
+NpyMatrix read_npy(const std::filesystem::path& path);
 
 }  // namespace penjing

@@ -30,6 +30,8 @@ Json schema_of(const ParamInfo& info) {
     case ParamInfo::Type::kPath:
       schema.set("type", "string");
       break;
+    case ParamInfo::Type::kJson:
+      break;
     case ParamInfo::Type::kChoice: {
       Json choices = Json::array();
       for (const auto& choice : info.choices) choices.push_back(choice);

@@ -20,10 +20,6 @@ DropoutSite dropout_site(const ForwardContext& context, double probability, uint
   return {context.training ? probability : 0, context.random, site};
 }
 
-void tell(const ForwardContext& context, const std::string& site, int layer, const at::Tensor& rows) {
-  if (context.tap != nullptr && context.tap->wants(site)) context.tap->on(site, layer, rows);
-}
-
 // A forward in progress.
 class Forward {
  public:
@@ -135,6 +131,10 @@ class Forward {
 };
 
 }  // namespace
+
+void tell(const ForwardContext& context, std::string_view site, int layer, const at::Tensor& rows) {
+  if (context.tap != nullptr && context.tap->wants(site)) context.tap->on(site, layer, rows);
+}
 
 at::Tensor linear(const Parameters& parameters, const LinearSpec& spec, const at::Tensor& x, int layer,
                   const ForwardContext& context) {

@@ -24,6 +24,9 @@ class TensorTap {
   virtual void on_scores(int layer, const AttentionScores& scores) { (void)layer, (void)scores; }
 };
 
+// Site of the sentence embeddings, behind the last of the Sentence-Transformers modules.
+inline constexpr std::string_view kSentenceSite = "sentence_embedding.out";
+
 // Quantization-aware training: what a linear layer's input and weight become before the product.
 class FakeQuantizer {
  public:
@@ -48,6 +51,9 @@ struct DropoutRates {
   double hidden = 0.1, attention = 0.1, classifier = 0.1;
 };
 DropoutRates dropout_rates(const Json& config);
+
+// Tells the context's tap of rows, where it wants the site.
+void tell(const ForwardContext& context, std::string_view site, int layer, const at::Tensor& rows);
 
 // The encoder of a description on parameters that someone else owns; parameters keep their checkpoint names.
 // forward: the encoder's output, rows [tokens, hidden_size] of the arithmetic's row type.

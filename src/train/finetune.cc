@@ -92,8 +92,13 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   LoopSettings loop = settings.loop;
   loop.folder = folder;
   loop.origin = describe_origin(settings, *objective);
+  if (!prepare && !objective->has_loss()) {
+    fail(ErrorKind::kInput, "task {}: there is nothing to learn from but a teacher: penjing distill",
+         settings.task);
+  }
   if (prepare) {
-    TaskStart start{std::move(objective), network, *tokenizer, input, tell, loop.origin};
+    const int ranks = communicator == nullptr ? 1 : communicator->size();
+    TaskStart start{std::move(objective), network, *tokenizer, input, tell, ranks, loop.origin};
     prepare(start);
     objective = std::move(start.objective);
   }

@@ -93,9 +93,10 @@ at::Tensor run_head(const Description& description, const Parameters& parameters
     const std::string table = head->tied_to_word_embeddings ? description.embedding.word : projection.name;
     const std::string bias =
         head->projection_bias.empty() ? projection.name + ".bias" : head->projection_bias;
-    return context.arithmetic
-        ->linear(x, parameters.at(table + ".weight"), parameters.get_or_undefined(bias), projection.name)
-        .to(at::kFloat);
+    const at::Tensor logits = context.arithmetic->linear(x, parameters.at(table + ".weight"),
+                                                         parameters.get_or_undefined(bias), projection.name);
+    tell(context, projection.name + ".out", -1, logits);
+    return logits.to(at::kFloat);
   }
   // A few logits a row decide: they are FP32 sums of FP32 weights even where rows are BF16.
   static PlainFloat plain;
@@ -108,8 +109,7 @@ at::Tensor embed_sentences(const Model& model, const Parameters& parameters, con
                            const PackedBatch& batch, const ForwardContext& context) {
   const at::Tensor rows = hidden.to(at::kFloat);
   const std::vector<SentenceModule>& modules = model.sentence.modules;
-  if (modules.empty()) return pool(PoolingMode::kMean, rows, batch);
-  at::Tensor x;
+  at::Tensor x = modules.empty() ? pool(PoolingMode::kMean, rows, batch) : at::Tensor();
   static PlainFloat plain;
   ForwardContext last = context;
   last.arithmetic = &plain;
@@ -129,6 +129,7 @@ at::Tensor embed_sentences(const Model& model, const Parameters& parameters, con
         break;
     }
   }
+  tell(context, kSentenceSite, -1, x);
   return x;
 }
 

@@ -257,6 +257,8 @@ class Run {
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const LossSum part = objective_.loss(network_, context(true), parts[p], epoch_number);
       loss += part.sum.item<double>() / weight;
+      const double share = static_cast<double>(parts[p].size()) / static_cast<double>(mine.size());
+      for (const auto& [name, value] : part.details) details_[name] += share * value;
       if (communicator_ != nullptr && p + 1 == parts.size()) communicator_->begin_last_backward();
       (part.sum * ((scaler_ ? scaler_->scale() : 1) / weight)).backward();
     }
@@ -314,6 +316,7 @@ class Run {
     if (std::isfinite(step.loss)) {  // else it was left out
       since_.loss += step.loss;
       ++since_steps_;
+      for (const auto& [name, value] : step.details) since_.details[name] += value;
     }
     since_.tokens += step.tokens;
     since_.seconds += step.seconds;
@@ -323,7 +326,9 @@ class Run {
     since_.learning_rate = step.learning_rate;
     since_.gradient_norm = step.gradient_norm;
     if (scaler_) since_.scale = step.scale;
-    since_.loss /= static_cast<double>(std::max<int64_t>(1, since_steps_));
+    const auto steps = static_cast<double>(std::max<int64_t>(1, since_steps_));
+    since_.loss /= steps;
+    for (auto& [name, value] : since_.details) value /= steps;
     log_->log_step(since_);
     since_ = {};
     since_steps_ = 0;
@@ -352,8 +357,10 @@ class Run {
       recorder_ =
           std::make_unique<StepRecorder>(step_ + 1, settings_.precision, scaler_ ? scaler_->scale() : 1);
     }
+    details_.clear();
     (void)arithmetic_->take_overflows();  // those of an evaluation are not this step's
     std::tie(log.loss, log.tokens) = accumulate(examples);
+    log.details = details_;
     if (scaler_) log.scale = scaler_->scale();
     const bool finite = unscale();
     if (recorder_) recorder_->on_gradients(network_.parameters);
@@ -545,7 +552,8 @@ class Run {
   std::optional<LossScaler> scaler_;
   std::unique_ptr<StepRecorder> recorder_;  // of the step in progress, when it is the one to be recorded
   std::optional<TrainLog> log_;
-  LoggedStep since_;  // sums since the last line of the log
+  LoggedStep since_;                       // sums since the last line of the log
+  std::map<std::string, double> details_;  // of the step in progress
   int64_t since_steps_ = 0;
   bool time_to_save_ = false, rank_interrupted_ = false;
   LoopResult result_;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -93,6 +94,7 @@ struct StepLog {
   int64_t step = 0, total = 0;
   double epoch = 0, loss = 0, learning_rate = 0, gradient_norm = 0, scale = 1, seconds = 0;
   int64_t tokens = 0;
+  std::map<std::string, double> details;  // of this process' examples
 };
 
 }  // namespace penjing::train

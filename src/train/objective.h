@@ -56,6 +56,10 @@ class Objective {
     return (void)size, std::vector<int64_t>();
   }
   virtual double epoch() const { return 0; }  // of a stream: times that it went through its files
+  // False: there is nothing to learn from but what a teacher says (distillation).
+  virtual bool has_loss() const { return true; }
+  // The number of an example's class, where it has one; else -1.
+  virtual int64_t class_of(int64_t example) const { return (void)example, -1; }
   // Whether a step's loss is a sum over its examples. If not (in-batch negatives), a step's examples come in
   // one call and `loss` divides the work itself.
   virtual bool is_sum() const { return true; }

@@ -58,6 +58,13 @@ std::string ObjectiveParams::word(const char* name, std::initializer_list<const 
        list(std::vector<std::string>(choices.begin(), choices.end())));
 }
 
+std::string ObjectiveParams::text(const char* name, const std::string& fallback) {
+  const Json* value = find(name);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) fail(ErrorKind::kInput, "{}: {}, wanted a text", name, value->dump());
+  return value->as_string(name);
+}
+
 std::vector<float> ObjectiveParams::class_weights(std::span<const float> balanced) {
   const Json* value = find("class_weights");
   std::vector<float> weights;

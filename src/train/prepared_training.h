@@ -15,6 +15,7 @@ struct TaskStart {
   const Tokenizer& tokenizer;
   const ObjectiveInput& input;
   const std::function<void(const std::string&)>& tell;
+  int num_ranks;
   Json& origin;  // what decides the numbers: a run is resumed with an equal one only
 };
 

@@ -94,6 +94,8 @@ void TrainLog::log_step(const LoggedStep& step) {
                                             {"train/learning_rate", step.learning_rate},
                                             {"train/epoch", step.epoch},
                                             {"train/tokens_per_second", rate}};
+  std::vector<std::string> tags;
+  std::vector<double> values;
   if (step.gradient_norm.has_value()) {
     line.set("gradient_norm", *step.gradient_norm);
     scalars.push_back({"train/gradient_norm", *step.gradient_norm});
@@ -102,6 +104,16 @@ void TrainLog::log_step(const LoggedStep& step) {
     line.set("scale", *step.scale);
     scalars.push_back({"train/scale", *step.scale});
   }
+  if (!step.details.empty()) {
+    Json details = Json::object();
+    for (const auto& [name, value] : step.details) {
+      details.set(name, value);
+      tags.push_back("train/" + name);
+      values.push_back(value);
+    }
+    line.set("details", details);
+  }
+  for (std::size_t i = 0; i < tags.size(); ++i) scalars.push_back({tags[i], values[i]});
   line.set("tokens", step.tokens);
   line.set("seconds", step.seconds);
   line.set("tokens_per_second", rate);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@ struct LoggedStep {
   std::optional<double> scale;          // of the loss, in FP16
   int64_t tokens = 0;                   // since the last logged step, padding not counted
   double seconds = 0;                   // since the last logged step
+  // What else the objective tells ("kd": a part of its loss), means since the last logged step.
+  std::map<std::string, double> details = {};
 };
 
 struct TrainLogOptions {

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <vector>
 
+#include "base/error.h"
+
 namespace penjing {
 namespace {
 
@@ -44,6 +46,58 @@ TEST(Npy, NothingIsLeftWithoutCommit) {
   { NpyWriter writer(folder / "a.npy", "|i1", 1); }
   EXPECT_TRUE(std::filesystem::is_empty(folder));
   std::filesystem::remove_all(folder);
+}
+
+// As numpy.lib.format writes it: version, header, numbers.
+std::string npy_bytes(const std::string& dictionary, const std::string& numbers, char version = 1) {
+  std::string header = dictionary + "\n";
+  std::string bytes = std::string("\x93NUMPY", 6) + version + '\0';
+  const auto length = static_cast<uint32_t>(header.size());
+  for (int i = 0; i < (version == 1 ? 2 : 4); ++i) bytes += static_cast<char>(length >> (8 * i));
+  return bytes + header + numbers;
+}
+
+template <typename T>
+std::string raw(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+TEST(Npy, ReadsWhatNumpyWrites) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "read.npy";
+  const auto read = [&](const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+    return read_npy(path);
+  };
+  const std::vector<float> floats = {1.5f, -2, 3, 4, 5, 6};
+  const NpyMatrix matrix =
+      read(npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", raw(floats)));
+  EXPECT_EQ(matrix.rows, 2);
+  EXPECT_EQ(matrix.columns, 3);
+  EXPECT_EQ(matrix.values, floats);
+  const NpyMatrix vector = read(npy_bytes("{'shape': (2,), 'fortran_order': False, 'descr': '<f8'}",
+                                          raw(std::vector<double>{0.25, -8}), 2));
+  EXPECT_EQ(vector.rows, 2);
+  EXPECT_EQ(vector.columns, 1);
+  EXPECT_EQ(vector.values, (std::vector<float>{0.25f, -8}));
+}
+
+TEST(Npy, RefusesWhatIsNone) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "wrong.npy";
+  const std::string four = raw(std::vector<float>{1, 2, 3, 4});
+  for (const std::string& bytes :
+       {std::string(), std::string("\x93NUMPY"), npy_bytes("{}", four),
+        npy_bytes("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -2), }", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': 4", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 2), }", four),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }", four).substr(0, 40),
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }", four, 9)}) {
+    std::ofstream(path, std::ios::binary) << bytes;
+    EXPECT_THROW(read_npy(path), Error) << bytes;
+  }
 }
 
 }  // namespace

@@ -74,12 +74,7 @@ train::FinetuneResult run_one(train::FinetuneSettings s, const std::string& sche
       });
   if (result.rank != 0) return result;
   if (!common.json) {
-    print_text(evaluations_table(result.loop));
-    print_text(fmt::format(
-        "{}: {} steps, last epoch's loss {:.4f}, {:.0f} s of training, {:.0f} tokens a second{}\n", own.out,
-        result.loop.steps, result.loop.loss, result.loop.seconds,
-        static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9),
-        result.loop.stopped_early ? "; stopped early" : ""));
+    print_text(evaluations_table(result.loop) + training_summary(own, result.loop));
   }
   return result;
 }

@@ -56,6 +56,7 @@ class Classification final : public Objective {
   }
 
   int64_t num_examples() const override { return texts_.size(); }
+  int64_t class_of(int64_t example) const override { return targets_[example]; }
   std::span<const Sequence> sequences(int64_t example) const override { return texts_.one(example); }
   double weight(int64_t example) const override { return weights_.empty() ? 1 : weights_[targets_[example]]; }
 

@@ -1,0 +1,96 @@
+// distill: a student learns a task from a teacher.
+#include "distill/distill.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/progress.h"
+#include "cli/param_options.h"
+#include "cli/training_command.h"
+#include "compress/params.h"
+#include "distill/distill_params.h"
+#include "train/launch_environment.h"
+#include "train/settings_digest.h"
+
+namespace penjing::cli {
+
+namespace {
+
+const CLI::App* command_line = nullptr;
+std::string student;
+bool only_explain = false;
+TrainingOptions options;
+ParamOptions params;
+
+void declare(CLI::App& app) {
+  command_line = &app;
+  app.add_option("STUDENT", student, "the model to start from (penjing student carves one)")->required();
+  declare_training_options(app, options);
+  app.add_flag("--explain", only_explain, "print the plan, train nothing");
+  params.declare(app, list_params<distill::DistillParams>());
+}
+
+RunInfo run_info(const distill::DistillSettings& settings) {
+  const train::FinetuneSettings& s = settings.training;
+  RunInfo info;
+  info.kind = "distill";
+  info.name = s.out.filename().string();
+  info.model = s.model;
+  info.task = s.task;
+  info.data = s.data.data.string();
+  info.seed = static_cast<int64_t>(s.loop.seed);
+  info.settings = train::digest_settings(s.loop);
+  info.settings.erase("seed");
+  info.settings.set("max_length", s.max_length);
+  info.settings.set("params", s.params);
+  info.settings.set("teacher", settings.teacher);
+  info.settings.set("losses", settings.losses);
+  info.settings.set("label_weight", settings.label_weight);
+  info.inputs = hash_inputs(s.model, {s.data.data});
+  info.threads = s.threads;
+  info.output = s.out.string();
+  return info;
+}
+
+int run(const CommonOptions& common) {
+  const Json resolved =
+      resolve_params("distill", list_params<distill::DistillParams>(), params.given(*command_line));
+  distill::DistillSettings settings = read_params<distill::DistillParams>(resolved).settings();
+  train::FinetuneSettings& s = settings.training;
+  s.model = student;
+  s.out = options.out;
+  s.resume = options.resume;
+  s.timeout = options.timeout;
+  s.bucket_bytes = options.bucket_bytes();
+  s.threads = common.threads;
+  if (only_explain) {
+    print_text(distill::explain(settings));
+    return kDone;
+  }
+  if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
+  train::FinetuneResult result;
+  run_training(
+      options, common, [&] { return run_info(settings); }, s.eval_split,
+      [&](const Tell& tell, const OnStep& on_step) {
+        result = distill::distill(settings, tell, on_step);
+        return result.loop;
+      });
+  if (result.rank != 0) return kDone;
+  if (common.json) {
+    print_json(training_json(options, result.loop));
+    return kDone;
+  }
+  print_text(evaluations_table(result.loop) + training_summary(options, result.loop));
+  return kDone;
+}
+
+}  // namespace
+
+extern const Command distill_command;
+const Command distill_command = {
+    "distill", "a student learns a task from a teacher",
+    "  penjing distill student --teacher bert-sst2 --task sst2 --data glue-sst2 --out small\n"
+    "  penjing distill student --teacher bert-sst2 --task sst2 --data glue-sst2 --losses kd,pkd --explain\n"
+    "  penjing distill student --teacher scores.npy --task stsb --data glue-stsb --out small",
+    declare, run};
+
+}  // namespace penjing::cli

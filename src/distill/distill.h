@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/json.h"
+#include "train/finetune.h"
+
+// Distillation as the command line and recipes ask for it. No LibTorch here.
+namespace penjing::distill {
+
+struct DistillSettings {
+  train::FinetuneSettings training;  // of the student: model, task, data, loop
+  std::string teacher;               // a model; or a file with its answers (.npy, .jsonl)
+  // Weight of the task's own loss, on the labels; -1: 0.1, or 0 for texts without labels.
+  double label_weight = -1;
+  // A plan (distill/plan.h); empty: soft labels for classes (kd, weight 0.9), else the squared error of
+  // logits or sentence embeddings.
+  Json losses = Json::array();
+  bool keep_answers = true;  // a teacher's answers lie in $PENJING_CACHE/teacher for the runs that follow
+};
+
+// As train::finetune(): the student is trained beside its teacher. kInput for a plan that does not fit the
+// two.
+train::FinetuneResult distill(const DistillSettings& settings,
+                              const std::function<void(const std::string&)>& tell,
+                              const std::function<void(const train::StepLog&)>& on_step = {});
+train::TrainedModel distill_step(const Model& student, const DistillSettings& settings,
+                                 const std::filesystem::path& folder,
+                                 const std::function<void(const std::string&)>& tell);
+
+// The plan as a table, with every default written out; reads the models' configs, trains nothing.
+std::string explain(const DistillSettings& settings);
+
+}  // namespace penjing::distill

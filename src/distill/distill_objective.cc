@@ -1,0 +1,54 @@
+#include "distill/distill_objective.h"
+
+#include "base/error.h"
+
+namespace penjing::distill {
+
+DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teacher teacher,
+                                   Connections connections, double label_weight)
+    : task_(std::move(task)),
+      teacher_(std::move(teacher)),
+      connections_(std::move(connections)),
+      label_weight_(label_weight) {}
+
+bool DistillObjective::is_sum() const {
+  return task_->is_sum() && connections_.sums_over_examples();
+}
+
+train::LossSum DistillObjective::loss(const train::Network& network, const train::ForwardContext& context,
+                                      std::span<const int64_t> examples, int64_t epoch) const {
+  const double progress = context.progress;
+  const unsigned whole = connections_.whole_needs(progress);
+  OutputsTap tap(network.model->description,
+                 {[&](int64_t layer) { return connections_.student_needs(layer, progress); }, whole},
+                 context.tap);
+  train::ForwardContext watched = context;
+  watched.tap = &tap;
+  train::LossSum result = task_->loss(network, watched, examples, epoch);
+  const Outputs student = tap.take();
+  const Outputs teacher = teacher_.run(
+      *task_, {[&](int64_t layer) { return connections_.teacher_needs(layer, progress); }, whole}, context,
+      examples, epoch);
+
+  std::vector<int64_t> offsets = {0}, classes;
+  double weight = 0;
+  for (const int64_t i : examples) {
+    for (const train::Sequence& sequence : task_->sequences(i)) {
+      offsets.push_back(offsets.back() + static_cast<int64_t>(sequence.ids.size()));
+    }
+    weight += task_->weight(i);
+    classes.push_back(task_->class_of(i));
+  }
+  // Of token logits there are no labels: masked words alone have logits here.
+  const DistillBatch batch{
+      student,      teacher,        offsets,  examples,        at::tensor(classes, at::kLong),
+      at::Tensor(), context.random, progress, context.training};
+  result.sum = result.sum * label_weight_;
+  for (const PlannedLoss& loss : connections_.losses(batch)) {
+    result.sum = result.sum + loss.value.to(at::kFloat) * (loss.weight * weight);
+    result.details.emplace_back(loss.name, loss.value.item<double>());
+  }
+  return result;
+}
+
+}  // namespace penjing::distill

@@ -1,0 +1,40 @@
+#include "distill/distill_params.h"
+
+#include "base/error.h"
+#include "base/parse.h"
+
+namespace penjing::distill {
+
+namespace {
+
+// "kd,pkd", ["kd", {"loss": "pkd"}] -> [{"loss": "kd"}, {"loss": "pkd"}]
+Json as_plan(const Json& losses) {
+  if (losses.is_string()) {
+    Json names = Json::array();
+    const std::string text = losses.as_string("losses");
+    for (const std::string& name : split_at(text, ',')) {
+      if (!name.empty()) names.push_back(name);
+    }
+    return as_plan(names);
+  }
+  Json plan = Json::array();
+  for (const Json& loss : losses.as_array("losses")) {
+    plan.push_back(loss.is_string() ? Json::object({{"loss", loss}}) : loss);
+  }
+  return plan;
+}
+
+}  // namespace
+
+DistillSettings DistillParams::settings() const {
+  if (teacher.empty()) fail(ErrorKind::kInput, "distill: no teacher");
+  DistillSettings settings;
+  settings.training = training.settings();
+  settings.teacher = teacher;
+  settings.label_weight = label_weight;
+  settings.losses = as_plan(losses);
+  settings.keep_answers = !no_cache;
+  return settings;
+}
+
+}  // namespace penjing::distill

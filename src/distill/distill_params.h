@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+
+#include "distill/distill.h"
+#include "train/finetune_params.h"
+
+namespace penjing::distill {
+
+// The parameters of distillation on the command line and in a recipe's step, each declared here once.
+struct DistillParams {
+  std::string teacher;
+  double label_weight = -1;
+  Json losses = Json::array();
+  bool no_cache = false;
+  train::FinetuneParams training;
+
+  template <class Visitor>
+  void visit(Visitor& v) {
+    v.text("teacher", teacher,
+           "a model, or a file with its answers in the order of the examples (.npy, .jsonl)");
+    v.json(
+        "losses", losses,
+        "what the student learns of the teacher: names (kd,pkd) or a list of objects (docs/distillation.md)");
+    v.number("label_weight", label_weight, -1, 1e6,
+             "of the task's own loss; -1: 0.1, or 0 for texts without labels");
+    v.flag("no_cache", no_cache, "do not keep the teacher's answers for other runs");
+    training.visit(v);
+  }
+
+  // training.model, out, resume and the ranks' are the caller's. kInput, naming the parameter.
+  DistillSettings settings() const;
+};
+
+}  // namespace penjing::distill

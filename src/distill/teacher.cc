@@ -1,0 +1,189 @@
+#include "distill/teacher.h"
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "data/npy.h"
+#include "data/text_lines.h"
+#include "io/model_folder.h"
+#include "io/safetensors.h"
+#include "train/batches.h"
+
+namespace penjing::distill {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kTokensTogether = 4096;
+constexpr const char* kAnswers = "answers";
+
+// A line of a .jsonl of answers.
+std::vector<float> read_line(const std::string& text, const std::string& where) {
+  const Json line = Json::parse(text, where);
+  const Json* values = &line;
+  if (line.is_object()) {
+    values = nullptr;
+    for (const char* key : {"logits", "scores", "score", "embedding"}) {
+      if (values == nullptr) values = line.find(key);
+    }
+    if (values == nullptr) {
+      fail(ErrorKind::kFormat, "{}: wanted \"logits\", \"scores\", \"score\" or \"embedding\"", where);
+    }
+  }
+  if (values->is_number()) return {static_cast<float>(values->as_double(where))};
+  std::vector<float> row;
+  for (const Json& value : values->as_array(where)) row.push_back(static_cast<float>(value.as_double(where)));
+  return row;
+}
+
+at::Tensor read_jsonl(const fs::path& file) {
+  TextLines lines(file, TextLines::Content::kRaw);
+  std::vector<float> all;
+  std::size_t width = 0;
+  int64_t count = 0;
+  for (std::string text; lines.next(text);) {
+    const std::string where = fmt::format("{}: line {}", file.string(), ++count);
+    const std::vector<float> row = read_line(text, where);
+    if (count == 1) width = row.size();
+    if (row.size() != width || width == 0) {
+      fail(ErrorKind::kFormat, "{}: {} numbers, wanted {}", where, row.size(),
+           std::max<std::size_t>(width, 1));
+    }
+    all.insert(all.end(), row.begin(), row.end());
+  }
+  if (count == 0) fail(ErrorKind::kFormat, "{}: nothing in it", file.string());
+  return at::tensor(all, at::kFloat).view({count, static_cast<int64_t>(width)});
+}
+
+}  // namespace
+
+Teacher Teacher::of_model(const std::string& name, const std::string& precision) {
+  Teacher teacher;
+  teacher.source_ = resolve_model(name);
+  teacher.model_ = std::make_shared<Model>(read_model(teacher.source_));
+  teacher.network_ = std::make_shared<train::Network>();
+  teacher.network_->model = teacher.model_.get();
+  teacher.network_->parameters = train::load_parameters(*teacher.model_);
+  for (const train::Parameters::Entry& entry : teacher.network_->parameters) {
+    at::Tensor tensor = entry.tensor;
+    tensor.set_requires_grad(false);
+  }
+  teacher.network_->encoder =
+      std::make_unique<train::Encoder>(teacher.model_->description, teacher.network_->parameters);
+  teacher.arithmetic_ = train::make_arithmetic(precision == "bf16" ? "bf16" : "fp32");
+  return teacher;
+}
+
+bool Teacher::is_file(const std::string& name) {
+  return name.ends_with(".npy") || name.ends_with(".jsonl");
+}
+
+Teacher Teacher::of_file(const fs::path& file) {
+  Teacher teacher;
+  teacher.source_ = file;
+  if (file.extension() == ".npy") {
+    const NpyMatrix matrix = read_npy(file);
+    teacher.whole_ = at::tensor(matrix.values, at::kFloat).view({matrix.rows, matrix.columns});
+  } else {
+    teacher.whole_ = read_jsonl(file);
+  }
+  teacher.whole_need_ = kLogits | kEmbeddings;  // whichever a loss asks for
+  if (!teacher.whole_.isfinite().all().item<bool>()) {
+    fail(ErrorKind::kFormat, "{}: a number is not finite", file.string());
+  }
+  return teacher;
+}
+
+std::string Teacher::digest() const {
+  if (!has_model()) return sha256_file(source_);
+  // In the order of the checkpoint, names and values.
+  std::string all;
+  for (const auto& [name, tensor] : model_->tensors) {
+    all += name + " " + sha256_hex(tensor.bytes) + "\n";
+  }
+  all += arithmetic_->name();
+  return sha256_hex(std::as_bytes(std::span(all)));
+}
+
+void Teacher::require_examples(int64_t count) const {
+  if (!has_model() && whole_.size(0) != count) {
+    fail(ErrorKind::kInput, "{}: {} answers for {} examples", source_.string(), whole_.size(0), count);
+  }
+}
+
+Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
+                     const train::ForwardContext& context, std::span<const int64_t> examples, int64_t epoch) {
+  if (whole_.defined()) {
+    Outputs outputs;
+    const at::Tensor rows = whole_.index_select(
+        0, at::tensor(at::ArrayRef<int64_t>(examples.data(), examples.size()), at::kLong));
+    if ((needs.whole & whole_need_ & kLogits) != 0) outputs.logits = rows;
+    if ((needs.whole & whole_need_ & kEmbeddings) != 0) outputs.embeddings = rows;
+    return outputs;
+  }
+  const at::NoGradGuard no_gradient;
+  train::ForwardContext own;
+  own.arithmetic = arithmetic_.get();
+  own.random = context.random;
+  own.progress = context.progress;
+  OutputsTap tap(model_->description, needs, nullptr);
+  own.tap = &tap;
+  (void)task.loss(*network_, own, examples, epoch);
+  return tap.take();
+}
+
+void Teacher::answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
+                         const fs::path& file) {
+  require_examples(task.num_examples());
+  if (whole_.defined()) return;
+  if (!file.empty() && fs::exists(file)) {
+    const Safetensors stored = read_safetensors(file);
+    const Tensor& answers = stored.tensors.at(kAnswers);
+    if (answers.shape.size() == 2 && answers.shape[0] == task.num_examples()) {
+      whole_ = train::to_torch(answers, kAnswers);
+      whole_need_ = need;
+      return;
+    }
+  }
+  // Always in the same order and the same batches: another batch may change the last bits of a product.
+  std::vector<at::Tensor> parts;
+  std::vector<int64_t> examples;
+  int64_t tokens = 0;
+  Progress progress("teacher", task.num_examples(), "examples");
+  const auto flush = [&] {
+    if (examples.empty()) return;
+    check_interrupt();
+    const OutputNeeds needs{[](int64_t) { return 0u; }, need};
+    const Outputs outputs = run(task, needs, context, examples, 0);
+    parts.push_back((need == kLogits ? outputs.logits : outputs.embeddings).to(at::kCPU, at::kFloat));
+    if (parts.back().size(0) != static_cast<int64_t>(examples.size())) {
+      fail(ErrorKind::kUnsupported,
+           "the teacher gives {} rows for {} examples: this task's answers cannot be kept",
+           parts.back().size(0), examples.size());
+    }
+    progress.advance(static_cast<int64_t>(examples.size()));
+    examples.clear();
+    tokens = 0;
+  };
+  for (int64_t i = 0; i < task.num_examples(); ++i) {
+    int64_t length = 0;
+    for (const train::Sequence& sequence : task.sequences(i))
+      length += static_cast<int64_t>(sequence.ids.size());
+    if (tokens + length > kTokensTogether) flush();
+    examples.push_back(i);
+    tokens += length;
+  }
+  flush();
+  whole_ = at::cat(parts).contiguous();
+  whole_need_ = need;
+  if (file.empty()) return;
+  std::error_code error;
+  fs::create_directories(file.parent_path(), error);
+  TensorMap answers;
+  answers.set(kAnswers, train::from_torch(whole_));
+  write_safetensors(file, answers);
+}
+
+}  // namespace penjing::distill

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "distill/outputs_tap.h"
+#include "train/objective.h"
+
+namespace penjing::distill {
+
+// A frozen model that says what a student should say, or a file of what one said.
+class Teacher {
+ public:
+  // A model folder. precision: its arithmetic ("bf16" or "fp32").
+  static Teacher of_model(const std::string& name, const std::string& precision);
+  // Logits, scores or embeddings of the examples in their order: .npy [examples, width] (float32 or float64),
+  // or .jsonl with a list of numbers, a number, or {"logits" | "scores" | "embedding": ...} a line. kFormat
+  // naming the line.
+  static Teacher of_file(const std::filesystem::path& file);
+  static bool is_file(const std::string& name);
+
+  bool has_model() const { return network_ != nullptr; }
+  const Model& model() const { return *model_; }
+  const train::Parameters& parameters() const { return network_->parameters; }
+  // Width of what a file holds.
+  int64_t file_width() const { return whole_.size(1); }
+  // The same for the same answers: of the weights, or of the file.
+  std::string digest() const;
+
+  // What it says of the examples of one call, in the same forward as the student's: without dropout, with the
+  // same random numbers. Never with a gradient.
+  Outputs run(const train::Objective& task, const OutputNeeds& needs, const train::ForwardContext& context,
+              std::span<const int64_t> examples, int64_t epoch);
+
+  // Says once of every example what run() would say of it as a whole (logits or embeddings, `need`) and keeps
+  // it: run() then answers from there. `file`: where it is kept between runs; taken from there when there.
+  // Not for tasks whose examples change from epoch to epoch.
+  void answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
+                  const std::filesystem::path& file);
+  // Of a file: how many examples there must be. kInput.
+  void require_examples(int64_t count) const;
+
+ private:
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<train::Network> network_;
+  std::unique_ptr<train::Arithmetic> arithmetic_;
+  std::filesystem::path source_;
+  unsigned whole_need_ = 0;
+  at::Tensor whole_;  // [examples, width], FP32; defined once they are all answered
+};
+
+}  // namespace penjing::distill

@@ -1,0 +1,84 @@
+// penjing distill as its users run it: the plan before any work, and a run that goes on to the same bytes.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "tests/cli/program_run.h"
+#include "tests/cli/tiny_model_test.h"
+
+namespace penjing {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ProgramResult;
+using testing::run_program;
+
+class DistillCommand : public testing::TinyModelTest {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(fs::path(PENJING_BINARY_DIR) / "penjing-train")) {
+      GTEST_SKIP() << "built without PENJING_TRAIN";
+    }
+    testing::TinyModelTest::SetUp();
+    fs::create_directories(work_ / "data");
+    std::ofstream train(work_ / "data/train.tsv"), dev(work_ / "data/dev.tsv");
+    for (std::ofstream* file : {&train, &dev}) {
+      *file << "sentence\tlabel\n";
+      for (int i = 0; i < 32; ++i)
+        *file << (i % 2 == 0 ? "the cat sat on a mat\t0\n" : "a dog ran in the house\t1\n");
+    }
+    const ProgramResult taught = run_program(
+        {{"finetune", path("model"), "--task", "classification", "--data", path("data"), "--out",
+          path("teacher"), "--epochs", "2", "--batch-size", "4", "--learning-rate", "2e-3", "--quiet"}});
+    ASSERT_EQ(taught.status, 0) << taught.err;
+  }
+  ProgramResult distill(const std::string& out, std::vector<std::string> more,
+                        int interrupt_after = -1) const {
+    testing::ProgramRun run{{"distill", path("model"), "--teacher", path("teacher"), "--task",
+                             "classification", "--data", path("data"), "--out", path(out), "--epochs", "15",
+                             "--batch-size", "4", "--learning-rate", "1e-3", "--no-cache"}};
+    run.arguments.insert(run.arguments.end(), more.begin(), more.end());
+    run.interrupt_after_ms = interrupt_after;
+    return run_program(run);
+  }
+};
+
+TEST_F(DistillCommand, ExplainsThePlanBeforeAnyWork) {
+  const ProgramResult help = run_program({{"distill", "--help"}});
+  EXPECT_NE(help.out.find("penjing distill "), std::string::npos);
+  const ProgramResult plan = distill("out", {"--losses", "kd,pkd", "--explain"});
+  EXPECT_EQ(plan.status, 0) << plan.err;
+  for (const char* part : {"kd", "pkd", "1-1"}) EXPECT_NE(plan.out.find(part), std::string::npos) << plan.out;
+  EXPECT_FALSE(fs::exists(path("out.training")));
+  std::ofstream(path("plan.json")) << R"([{"loss": "rkd", "weight": 2}])";
+  const ProgramResult file = distill("out", {"--losses", "@" + path("plan.json"), "--explain"});
+  EXPECT_NE(file.out.find("rkd"), std::string::npos) << file.out << file.err;
+  EXPECT_EQ(distill("out", {"--losses", "kdd"}).status, 2);
+}
+
+// The memory bank of crd is part of the state.
+TEST_F(DistillCommand, GoesOnToTheSameBytes) {
+  const std::vector<std::string> plan = {
+      "--losses", R"(["kd", {"loss": "crd", "params": {"of": "first"}}, "fitnet"])", "--save-steps", "10"};
+  const ProgramResult whole = distill("whole", plan);
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  int after = 2500;
+  for (; after > 100; after = after * 7 / 8) {
+    const ProgramResult stopped = distill("out", plan, after);
+    if (stopped.status == 130 && fs::exists(path("out.training/train.jsonl"))) break;
+    fs::remove_all(path("out"));
+    fs::remove_all(path("out.training"));
+  }
+  ASSERT_GT(after, 100) << "never stopped in training";
+  std::vector<std::string> resume = plan;
+  resume.emplace_back("--resume");
+  const ProgramResult resumed = distill("out", resume);
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_EQ(sha256_file(path("out/model.safetensors")), sha256_file(path("whole/model.safetensors")));
+}
+
+}  // namespace
+}  // namespace penjing
