@@ -25,7 +25,8 @@ MAX_LINES = 600
 SOURCES = {"METHOD": "{module}/methods/{name}.cc", "ARCHITECTURE": "model/architectures/{name}.cc",
            "COMMAND": "cli/commands/{name}.cc", "TRAIN_COMMAND": "cli/train_commands/{name}.cc",
            "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc", "OBJECTIVE": "train/objectives/{name}.cc",
-           "OPTIMIZER": "train/optimizers/{name}.cc", "PRECISION": "train/precision/{name}.cc"}
+           "OPTIMIZER": "train/optimizers/{name}.cc", "PRECISION": "train/precision/{name}.cc",
+           "LOSS": "distill/losses/{name}.cc"}
 
 
 def read_table(src):

@@ -20,8 +20,8 @@ constexpr std::array kMethods = {
 #undef PENJING_METHOD
 };
 
-void check_value(const Method& method, const ParamInfo& info, const Json& value) {
-  const std::string where = fmt::format("{}: {}", method.name, info.name);
+void check_value(const std::string& owner, const ParamInfo& info, const Json& value) {
+  const std::string where = fmt::format("{}: {}", owner, info.name);
   const auto refuse = [&](const std::string& wanted) {
     fail(ErrorKind::kInput, "{}: wanted {}, found {}", where, wanted, value.dump().substr(0, 80));
   };
@@ -75,22 +75,25 @@ const Method* find_method(std::string_view name) {
 }
 
 Json resolve_params(const Method& method, const Json& given) {
-  const std::vector<ParamInfo> infos = method.params();
+  return resolve_params(method.name, method.params(), given);
+}
+
+Json resolve_params(const std::string& owner, const std::vector<ParamInfo>& infos, const Json& given) {
   std::vector<std::string> names;
   for (const ParamInfo& info : infos) names.push_back(info.name);
   if (!given.is_null()) {
-    for (const auto& [key, value] : given.as_object(method.name)) {
-      if (std::find(names.begin(), names.end(), key) == names.end()) {
-        fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; did you mean \"{}\"?", method.name, key,
-             nearest(key, names));
-      }
+    for (const auto& [key, value] : given.as_object(owner)) {
+      if (std::find(names.begin(), names.end(), key) != names.end()) continue;
+      if (names.empty()) fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; it has none", owner, key);
+      fail(ErrorKind::kInput, "{}: unknown parameter \"{}\"; did you mean \"{}\"?", owner, key,
+           nearest(key, names));
     }
   }
   Json resolved = Json::object();
   for (const ParamInfo& info : infos) {
     const Json* value = given.find(info.name);
     const Json& chosen = value == nullptr ? info.default_value : *value;
-    check_value(method, info, chosen);
+    check_value(owner, info, chosen);
     resolved.set(info.name, chosen);
   }
   return resolved;

@@ -66,5 +66,7 @@ const Method* find_method(std::string_view name);
 
 // Fills defaults, checks types, ranges and choices. An unknown key is a kInput error naming the nearest.
 Json resolve_params(const Method& method, const Json& given);
+// The same for anything else that has such parameters; `owner` starts the messages.
+Json resolve_params(const std::string& owner, const std::vector<ParamInfo>& infos, const Json& given);
 
 }  // namespace penjing
