@@ -33,7 +33,7 @@ struct DistillBatch {
 };
 
 struct ConnectionSetup {
-  train::Parameters* parameters = nullptr;  // learned tensors are added, named "distill..."
+  train::Parameters* parameters = nullptr;  // learned tensors are added, named kLearnedPrefix...
   int64_t num_examples = 0;
   std::span<const int64_t> example_labels;
   uint64_t seed = 1;

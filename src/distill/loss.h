@@ -82,7 +82,7 @@ struct PlaceSizes {
 // What a loss is made from.
 struct LossSetup {
   train::Parameters* parameters = nullptr;  // learned tensors are added here and looked up at each call
-  std::string prefix;                       // their names begin with it: "distill.1.vid."
+  std::string prefix;                       // their names begin with it: "aside.distill.vid."
   std::vector<PlaceSizes> places;
   int64_t student_embedding = 0, teacher_embedding = 0;  // widths of sentence embeddings
   int64_t student_logits = 0, teacher_logits = 0;

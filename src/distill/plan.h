@@ -49,7 +49,7 @@ struct HeadMap {
 // One loss of the plan.
 struct LossTerm {
   const LossKind* kind = nullptr;
-  std::string name;    // unique: in logs, of its parameters ("distill.<name>.")
+  std::string name;    // unique: in logs, of its parameters ("aside.distill.<name>.")
   Json params;         // resolved
   unsigned needs = 0;  // with these parameters
   LayerMap layers;

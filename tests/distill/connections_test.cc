@@ -85,7 +85,7 @@ TEST(Connections, ProjectTheMatchedLayers) {
   ASSERT_EQ(work.parameters.size(), 4u);
   double wanted = 0;
   for (int place = 0; place < 2; ++place) {
-    const std::string name = "distill.projection.mse." + std::to_string(place);
+    const std::string name = "aside.distill.projection.mse." + std::to_string(place);
     const at::Tensor rows =
         at::matmul(work.student.layers[place + 1].rows, work.parameters.at(name + ".weight").t()) +
         work.parameters.at(name + ".bias");
@@ -96,7 +96,7 @@ TEST(Connections, ProjectTheMatchedLayers) {
   EXPECT_TRUE(work.student.layers[1].rows.grad().defined());
   EXPECT_FALSE(work.student.layers[0].rows.grad().defined());
   EXPECT_FALSE(work.teacher.layers[3].rows.grad().defined()) << "the teacher is no constant";
-  EXPECT_TRUE(work.parameters.at("distill.projection.mse.0.weight").grad().defined());
+  EXPECT_TRUE(work.parameters.at("aside.distill.projection.mse.0.weight").grad().defined());
 }
 
 TEST(Connections, ShareAProjectionOfOneName) {
@@ -104,7 +104,7 @@ TEST(Connections, ShareAProjectionOfOneName) {
                  "projection": {"name": "fit", "per_layer": false}},
                 {"loss": "mse", "name": "hidden", "reduce": "mean", "projection": {"name": "fit", "per_layer": false}}])");
   ASSERT_EQ(work.parameters.size(), 2u);
-  const at::Tensor weight = work.parameters.at("distill.projection.fit.weight");
+  const at::Tensor weight = work.parameters.at("aside.distill.projection.fit.weight");
   const auto project = [&](int layer) { return at::matmul(work.student.layers[layer].rows, weight.t()); };
   EXPECT_NEAR(work.value(0), mean_square(project(0), work.teacher.layers[0].rows), 1e-12);
   // Two layers of three: 1 with 2 (1.5 rounds up), 2 with 3.
@@ -125,7 +125,7 @@ TEST(Connections, ProjectSentenceEmbeddings) {
 TEST(Connections, MixTeacherLayersWithLearnedWeights) {
   Work work(
       R"([{"loss": "mse", "layers": {"attention": [2], "teacher": [1, 3]}, "projection": {"init": "identity"}}])");
-  at::Tensor weights = work.parameters.at("distill.mse.layers");
+  at::Tensor weights = work.parameters.at("aside.distill.mse.layers");
   ASSERT_EQ(weights.numel(), 2);
   {
     const at::NoGradGuard no_gradient;
@@ -246,11 +246,12 @@ TEST(Connections, StateOfMemoryBanksGoesOnBitForBit) {
   EXPECT_NE(before, value(both[0], 1)) << "the banks do not change";
 }
 
-TEST(Connections, LearnedTensorsAreTakenOutOfAModel) {
+TEST(Connections, LearnedTensorsAreNotStoredInTheModel) {
+  train::Parameters parameters;
+  parameters.add(std::string(kLearnedPrefix) + "projection.fit.weight", at::ones({1}));
+  parameters.add("encoder.weight", at::ones({1}));
   Model model;
-  model.tensors.set("distill.projection.fit.weight", Tensor::from_floats({1}, std::vector<float>{1}));
-  model.tensors.set("encoder.weight", Tensor::from_floats({1}, std::vector<float>{1}));
-  erase_learned(model);
+  train::store_parameters(parameters, model);
   EXPECT_EQ(model.tensors.size(), 1u);
   EXPECT_NE(model.tensors.find("encoder.weight"), nullptr);
 }
