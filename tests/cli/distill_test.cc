@@ -24,11 +24,12 @@ class DistillCommand : public testing::TinyModelTest {
     }
     testing::TinyModelTest::SetUp();
     fs::create_directories(work_ / "data");
-    std::ofstream train(work_ / "data/train.tsv"), dev(work_ / "data/dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) {
-      *file << "sentence\tlabel\n";
-      for (int i = 0; i < 32; ++i)
-        *file << (i % 2 == 0 ? "the cat sat on a mat\t0\n" : "a dog ran in the house\t1\n");
+    for (const char* split : {"train", "dev"}) {
+      std::ofstream file(work_ / "data" / (std::string(split) + ".tsv"));
+      file << "sentence\tlabel\n";
+      for (int i = 0; i < 32; ++i) {
+        file << (i % 2 == 0 ? "the cat sat on a mat\t0\n" : "a dog ran in the house\t1\n");
+      }
     }
     const ProgramResult taught = run_program(
         {{"finetune", path("model"), "--task", "classification", "--data", path("data"), "--out",

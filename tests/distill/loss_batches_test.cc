@@ -194,7 +194,9 @@ TEST(LossBatches, MemoryBanksFollowTheBatch) {
   const std::set<int64_t> examples = {5, 0, 3};
   for (int64_t row = 0; row < 7; ++row) {
     EXPECT_EQ(after[row].equal(before[row]), !examples.contains(row)) << row;
-    if (examples.contains(row)) EXPECT_NEAR(after[row].norm().item<float>(), 1, 1e-6);
+    if (examples.contains(row)) {
+      EXPECT_NEAR(after[row].norm().item<float>(), 1, 1e-6);
+    }
   }
   EXPECT_TRUE(tensor("normalisers").equal(normalisers));
   // The moved row is halfway between bank and representation, at length 1.
