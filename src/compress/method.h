@@ -33,7 +33,8 @@ struct ParamInfo {
 
 // kCalibrationText: may look at texts, by its parameters; there are always some
 // (compress/calibration_texts.h).
-enum class Needs { kNothing, kCalibrationText, kLabels, kGradients, kTeacher };
+// kGradients: trains; kTeacher: trains so as to say what another model says.
+enum class Needs { kNothing, kCalibrationText, kGradients, kTeacher };
 
 // What a method may use beside the model and its parameters.
 struct MethodContext {
@@ -47,6 +48,7 @@ struct MethodContext {
   // Where long work keeps what lets it go on after a kill; whoever gives it removes it when the step is done.
   std::filesystem::path work_folder;
   int threads = 0;  // 0: all that the process may use
+  std::filesystem::path first_model;  // that a recipe starts from; empty: no recipe
 };
 
 // What it did, for compression.json and the printed table.

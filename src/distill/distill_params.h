@@ -17,8 +17,10 @@ struct DistillParams {
 
   template <class Visitor>
   void visit(Visitor& v) {
-    v.text("teacher", teacher,
-           "a model, or a file with its answers in the order of the examples (.npy, .jsonl)");
+    v.text(
+        "teacher", teacher,
+        "a model, or a file with its answers in the order of the examples (.npy, .jsonl); of a recipe's step "
+        "by default the model that the recipe starts from");
     v.json(
         "losses", losses,
         "what the student learns of the teacher: names (kd,pkd) or a list of objects (docs/distillation.md)");

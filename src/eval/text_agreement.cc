@@ -1,5 +1,7 @@
 #include "eval/text_agreement.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "eval/agreement.h"
 
@@ -28,9 +30,14 @@ TextOutputs outputs_on_texts(const TaskModel& model, const std::vector<std::stri
   return outputs;
 }
 
+bool are_comparable(const TextOutputs& a, const TextOutputs& b) {
+  return a.kind == b.kind && a.pieces.size() == b.pieces.size() &&
+         std::equal(a.rows.begin(), a.rows.end(), b.rows.begin(), b.rows.end(),
+                    [](const auto& x, const auto& y) { return x.size() == y.size(); });
+}
+
 TextAgreement compare_outputs(const TextOutputs& reference, const TextOutputs& model) {
-  if (reference.kind != model.kind || reference.rows.size() != model.rows.size() ||
-      reference.pieces.size() != model.pieces.size()) {
+  if (!are_comparable(reference, model)) {
     fail(ErrorKind::kInput, "the models give different outputs for the same texts: they cannot be compared");
   }
   TextAgreement result;

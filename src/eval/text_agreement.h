@@ -23,6 +23,8 @@ struct TextAgreement {
   int64_t rows = 0;
   std::optional<double> cosine_mean, cosine_min, top1;
 };
+// Of one kind, as many and as wide.
+bool are_comparable(const TextOutputs& a, const TextOutputs& b);
 TextAgreement compare_outputs(const TextOutputs& reference, const TextOutputs& model);
 
 }  // namespace penjing

@@ -158,7 +158,8 @@ Measurement Measurer::measure(const std::filesystem::path& folder, const std::fi
   if (is_first) m.speed.ratio = m.speed.interval.low = m.speed.interval.high = 1;
   if (!reference.empty()) {
     const TextOutputs& own = outputs_of(folder, &opened);  // a map's places stay where they are
-    m.agreement = compare_outputs(outputs_of(reference, nullptr), own);
+    const TextOutputs& wanted = outputs_of(reference, nullptr);
+    if (are_comparable(wanted, own)) m.agreement = compare_outputs(wanted, own);
   }
   for (const RecipeTask& task : recipe_.tasks) {
     for (Score& s : scores_of(task, opened, may_lack)) {

@@ -152,11 +152,13 @@ class Runner {
         state.steps.push_back(make_step(i, keys[i]));
         write_run_state(folder_.path(), state);
       }
-      // What training makes is another model: its outputs are none's, and what follows is compared with it.
-      const bool trains = recipe_.steps[i].method->needs == Needs::kGradients;
+      // What training makes is another model: its outputs are none's, or a teacher's; what follows is
+      // compared with it.
+      const Needs needs = recipe_.steps[i].method->needs;
       const std::filesystem::path made = folder_.step_path(state.steps[i].name);
-      measure(state, state.steps[i], made, trains ? std::filesystem::path() : reference, i + 1 < trained);
-      if (trains) reference = made;
+      measure(state, state.steps[i], made, needs == Needs::kGradients ? std::filesystem::path() : reference,
+              i + 1 < trained);
+      if (trains(recipe_.steps[i])) reference = made;
     }
     folder_.point_model_at(state.steps.back().name);
     return state;
@@ -179,6 +181,7 @@ class Runner {
     MethodContext context = services_.make_context(source, recipe_.calibration);
     context.note = services_.note;
     context.work_folder = folder_.work_path(key);
+    context.first_model = recipe_.model;
     if (services_.pool != nullptr) context.threads = services_.pool->num_threads();
     const AppliedMethod applied =
         apply_method(source, *step.method, step.params, context, folder_.step_path(state.name));
@@ -190,10 +193,14 @@ class Runner {
     return state;
   }
 
+  static bool trains(const RecipeStep& step) {
+    return step.method->needs == Needs::kGradients || step.method->needs == Needs::kTeacher;
+  }
+
   // Steps up to and with the last that trains; before it, a model may lack the head for a task.
   std::size_t steps_to_last_training() const {
     std::size_t count = recipe_.steps.size();
-    while (count > 0 && recipe_.steps[count - 1].method->needs != Needs::kGradients) --count;
+    while (count > 0 && !trains(recipe_.steps[count - 1])) --count;
     return count;
   }
 

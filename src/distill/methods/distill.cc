@@ -9,7 +9,9 @@ namespace penjing {
 namespace {
 
 Model apply(const Model& model, const Json& resolved, MethodContext& context, MethodReport& report) {
-  distill::DistillSettings settings = read_params<distill::DistillParams>(resolved).settings();
+  auto params = read_params<distill::DistillParams>(resolved);
+  if (params.teacher.empty()) params.teacher = context.first_model.string();
+  distill::DistillSettings settings = params.settings();
   settings.training.threads = context.threads;
   train::TrainedModel trained = distill::distill_step(model, settings, context.work_folder, context.note);
   report.details = std::move(trained.details);
@@ -26,7 +28,7 @@ const Method distill_method = {
     "Beside the labels the student learns what the teacher says: soft labels, hidden states, attention, "
     "relations\n"
     "(Hinton et al. 2015 and after; docs/distillation.md). As a command: penjing distill.",
-    Needs::kGradients,
+    Needs::kTeacher,
     list_params<distill::DistillParams>,
     apply};
 
