@@ -8,6 +8,7 @@
 #include "cli/training_command.h"
 #include "compress/params.h"
 #include "distill/distill_params.h"
+#include "distill/loss_kind.h"
 #include "train/launch_environment.h"
 #include "train/settings_digest.h"
 
@@ -27,6 +28,14 @@ void declare(CLI::App& app) {
   declare_training_options(app, options);
   app.add_flag("--explain", only_explain, "print the plan, train nothing");
   params.declare(app, list_params<distill::DistillParams>());
+  std::string losses = app.get_footer() + "\nLosses:\n";
+  for (const distill::LossKind* kind : distill::all_losses()) {
+    losses += fmt::format("  {:14} {} ({})\n", kind->name, kind->summary, kind->source);
+    for (const ParamInfo& info : kind->params()) {
+      losses += fmt::format("  {:14}   {} = {}: {}\n", "", info.name, info.default_value.dump(), info.help);
+    }
+  }
+  app.footer(losses);
 }
 
 RunInfo run_info(const distill::DistillSettings& settings) {
