@@ -37,7 +37,7 @@ TEST(Plan, DefaultsAreWrittenBack) {
   const Json json = to_json(plan);
   EXPECT_EQ(
       json.as_array("")[0].dump(),
-      R"({"loss":"kd","name":"kd","params":{"temperature":4.0,"form":"kl","over":"rows","square":true},)"
+      R"({"loss":"kd","name":"kd","params":{"temperature":4.0,"form":"kl","square":true,"over":"rows"},)"
       R"("weight":0.9,"ramp":0.0,"from":0.0,"to":1.0})");
   EXPECT_EQ(json.as_array("")[1].dump(),
             R"({"loss":"mse","name":"mse","params":{"of":"rows","over":"elements"},"weight":1.0,"ramp":0.0,)"
@@ -113,7 +113,7 @@ TEST(Plan, HeadsMustFit) {
 
 TEST(Plan, ErrorsNameTheKey) {
   EXPECT_EQ(error_of(R"([{"loss": "kd"}, {"loss": "rkt"}])"),
-            "losses.1.loss: \"rkt\"; did you mean \"pkt\"?");
+            "losses.1.loss: \"rkt\"; did you mean \"rkd\"?");
   EXPECT_EQ(error_of(R"([{"loss": "kd", "wieght": 1}])"),
             "losses.0: unknown key \"wieght\"; did you mean \"weight\"?");
   EXPECT_EQ(error_of(R"([{"loss": "kd", "params": {"tau": 1}}])").substr(0, 42),

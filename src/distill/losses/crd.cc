@@ -170,7 +170,7 @@ class Crd final : public VectorLoss {
     const at::Tensor likeness = (at::mm(anchor, bank.t()).gather(1, chosen) / params_.temperature).exp();
     const auto m = static_cast<double>(num_examples_);
     if (normaliser.item<double>() < 0) normaliser.fill_(likeness.detach().mean() * m);
-    const at::Tensor p = likeness / normaliser;
+    const at::Tensor p = likeness / normaliser.item<double>();  // as it is stored, from the first batch on
     const double c = static_cast<double>(params_.negatives) / m;
     const double e = params_.form == "code" ? 1e-7 : 0;
     const at::Tensor right = p.narrow(1, 0, 1), wrong = p.narrow(1, 1, params_.negatives);
