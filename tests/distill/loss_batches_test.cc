@@ -156,6 +156,24 @@ TEST(LossBatches, WhatIsMissingIsNamed) {
   }
 }
 
+// One score an example (regression): a softmax over it would teach nothing, silently.
+TEST(LossBatches, OneLogitIsNoDistribution) {
+  for (const char* name : {"kd", "margin_mse"}) {
+    train::Parameters parameters;
+    LossSetup setup;
+    setup.parameters = &parameters;
+    const LossKind* kind = find_loss(name);
+    const std::unique_ptr<Loss> loss = kind->make(resolve_loss_params(*kind, Json::object()), setup);
+    const Side side{at::zeros({3, 1}), {}, {}};
+    try {
+      loss->value({side, side, {}, {}, {}, {}, 0, true, true});
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInput) << error.what();
+    }
+  }
+}
+
 const Json& case_of(const std::string& name) {
   for (const Json* json : reference_cases()) {
     if (json->find("name")->as_string("name") == name) return *json;

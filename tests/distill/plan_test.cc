@@ -46,6 +46,15 @@ TEST(Plan, DefaultsAreWrittenBack) {
   EXPECT_EQ(json.as_array("")[2].find("layers")->dump(), "[[3,6]]");
 }
 
+TEST(Plan, RelationsAreOfTheLastLayerByDefault) {
+  for (const char* name : {"sp", "cc", "rkd", "pkt", "crd"}) {
+    const Plan plan = plan_of((R"([{"loss": ")" + std::string(name) + R"("}])").c_str());
+    EXPECT_EQ(plan.terms[0].layers.pairs, (std::vector<LayerPair>{{3, 6}})) << name;
+  }
+  EXPECT_EQ(plan_of(R"([{"loss": "attention_mse"}])").terms[0].layers.num_places(), 3u);
+  EXPECT_EQ(plan_of(R"([{"loss": "pkd"}])").terms[0].layers.num_places(), 3u);
+}
+
 TEST(Plan, ReadsBackWhatItWrites) {
   const Plan plan = plan_of(R"([
       {"loss": "mse", "name": "embeddings", "layers": [[0, 0]], "to": 0.8,
@@ -144,6 +153,8 @@ TEST(Plan, ErrorsNameTheKey) {
             "losses.1.projection: \"fit\" is shared with losses.0: both want per_layer false and the same "
             "fields and "
             "widths");
+  EXPECT_EQ(error_of(R"([{"loss": "mse"}])", kStudent, {{0}, {}, 2, 2}),
+            "losses.0.layers: mse reads hidden states, but the teacher has no layers (answers in a file?)");
   EXPECT_EQ(error_of("[]"), "losses: [], wanted a list of losses");
 }
 
