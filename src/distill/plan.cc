@@ -132,7 +132,15 @@ class TermReader {
       }
       return;
     }
-    const Json by_default = reads(kQuery | kKey | kValue) ? "final" : "uniform";
+    for (const auto& [shape, whose] : {std::pair{&student_, "student"}, std::pair{&teacher_, "teacher"}}) {
+      if (shape->num_layers() == 0) {
+        fail(ErrorKind::kInput, "{}: {} reads {}, but the {} has no layers (answers in a file?)",
+             key("layers"), term_.kind->name, describe_needs(term_.needs & kLayered), whose);
+      }
+    }
+    // Relations, of tokens (MiniLM) or of examples (RKD, PKT, CC, CRD in RepDistiller), are the last layer's.
+    const bool of_examples = term_.params.contains("of") && !reads(kEqualWidths | kScores | kAttention);
+    const Json by_default = of_examples || reads(kQuery | kKey | kValue) ? "final" : "uniform";
     term_.layers = read_layer_map(layers == nullptr ? by_default : *layers, student_.num_layers(),
                                   teacher_.num_layers(), key("layers"));
     if (term_.layers.is_attention() && reads(kQuery | kKey | kValue)) {

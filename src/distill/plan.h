@@ -74,9 +74,9 @@ struct Plan {
 //    "layers": "uniform", "reduce": "sum" or "mean", "heads": "equal", "mean" or [[0, 1], ...],
 //    "projection": false, true or {"name": "fit", "per_layer": false, "bias": true, "init": "normal",
 //    "deviation": 0.02}}
-// Only "loss" must be there. Defaults: layers uniform (final for losses of queries, keys and values), a
-// projection of each place where a loss wants equal widths and they differ. kInput names the key:
-// "losses.1.layers: ...".
+// Only "loss" must be there. Defaults: layers "uniform" ("final" for relations between a layer's tokens or
+// between examples), a projection of each place where a loss wants equal widths and they differ. kInput names
+// the key: "losses.1.layers: ...".
 Plan read_plan(const Json& losses, const ModelShape& student, const ModelShape& teacher);
 Json to_json(const Plan& plan);  // every key with its value; reads back to the same plan
 std::string explain(const Plan& plan, const ModelShape& student, const ModelShape& teacher);

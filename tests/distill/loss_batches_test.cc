@@ -80,7 +80,6 @@ TEST(LossBatches, SequencesDoNotInfluenceEachOther) {
     EXPECT_TRUE(seen.contains(name)) << name;
 }
 
-// A sequence appended to the batch leaves the gradients of the others in proportion: they are what they were.
 TEST(LossBatches, RelationsAreAmongTheBatchAlone) {
   for (const char* name : {"sp", "cc", "rkd", "pkt", "crd", "ofd", "contrastive"}) {
     for (const Json* json : reference_cases()) {
@@ -157,6 +156,24 @@ TEST(LossBatches, WhatIsMissingIsNamed) {
   }
 }
 
+// One score an example (regression): a softmax over it would teach nothing, silently.
+TEST(LossBatches, OneLogitIsNoDistribution) {
+  for (const char* name : {"kd", "margin_mse"}) {
+    train::Parameters parameters;
+    LossSetup setup;
+    setup.parameters = &parameters;
+    const LossKind* kind = find_loss(name);
+    const std::unique_ptr<Loss> loss = kind->make(resolve_loss_params(*kind, Json::object()), setup);
+    const Side side{at::zeros({3, 1}), {}, {}};
+    try {
+      loss->value({side, side, {}, {}, {}, {}, 0, true, true});
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInput) << error.what();
+    }
+  }
+}
+
 const Json& case_of(const std::string& name) {
   for (const Json* json : reference_cases()) {
     if (json->find("name")->as_string("name") == name) return *json;
@@ -194,9 +211,8 @@ TEST(LossBatches, MemoryBanksFollowTheBatch) {
   const std::set<int64_t> examples = {5, 0, 3};
   for (int64_t row = 0; row < 7; ++row) {
     EXPECT_EQ(after[row].equal(before[row]), !examples.contains(row)) << row;
-    if (examples.contains(row)) {
-      EXPECT_NEAR(after[row].norm().item<float>(), 1, 1e-6);
-    }
+    if (!examples.contains(row)) continue;
+    EXPECT_NEAR(after[row].norm().item<float>(), 1, 1e-6);
   }
   EXPECT_TRUE(tensor("normalisers").equal(normalisers));
   // The moved row is halfway between bank and representation, at length 1.

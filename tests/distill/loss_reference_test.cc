@@ -12,7 +12,7 @@
 namespace penjing::distill::testing {
 namespace {
 
-// Largest difference relative to the wanted tensor's largest element (and to 1e-3 where all is smaller).
+// Largest difference relative to the wanted tensor's largest element.
 double relative_error(const at::Tensor& value, const at::Tensor& wanted) {
   const double scale = std::max(wanted.abs().max().item<double>(), 1e-3);
   return (value.to(at::kDouble) - wanted).abs().max().item<double>() / scale;
@@ -39,9 +39,19 @@ Errors errors_of(const Json& json, at::ScalarType type) {
   errors.value =
       relative_error(value, at::scalar_tensor(json.find("value")->as_double("value"), at::kDouble));
   if (value.requires_grad()) value.backward();
+  double largest = 0;  // of all gradients of the case
+  for (const auto& [name, leaf] : it.leaves())
+    largest = std::max(largest, gradient_of(json, name, leaf).abs().max().item<double>());
   for (const auto& [name, leaf] : it.leaves()) {
     const at::Tensor wanted = gradient_of(json, name, leaf);
     const at::Tensor found = leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf);
+    if (wanted.abs().max().item<double>() < 1e-9) {
+      // Of a bias before a batch norm, or at equality: what is left is rounding of terms that cancel.
+      EXPECT_LE(found.abs().max().item<double>(),
+                (type == at::kFloat ? 1e-6 : 1e-14) * std::max(1.0, largest))
+          << "gradient of " << name;
+      continue;
+    }
     const double error = relative_error(found, wanted);
     EXPECT_LE(error, type == at::kFloat ? 1e-5 : 1e-9) << "gradient of " << name;
     errors.gradient = std::max(errors.gradient, error);
@@ -114,8 +124,10 @@ TEST(LossReference, ZeroWhereTeacherAndStudentAgree) {
       const double epsilon = type == at::kFloat ? 1e-6 : 1e-14;
       EXPECT_LE(std::abs(value.item<double>()), epsilon);
       value.backward();
+      // pkt adds 1e-7 to probabilities inside the logarithm, so that equality is not quite its minimum.
+      const double small = json->find("loss")->as_string("loss") == "pkt" ? 1e-6 : 10 * epsilon;
       for (const auto& [name, leaf] : it.leaves())
-        EXPECT_LE(leaf.grad().abs().max().item<double>(), 10 * epsilon) << name;
+        EXPECT_LE(leaf.grad().abs().max().item<double>(), small) << name;
     }
   }
   EXPECT_EQ(seen, wanted);

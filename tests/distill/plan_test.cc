@@ -37,13 +37,22 @@ TEST(Plan, DefaultsAreWrittenBack) {
   const Json json = to_json(plan);
   EXPECT_EQ(
       json.as_array("")[0].dump(),
-      R"({"loss":"kd","name":"kd","params":{"temperature":4.0,"form":"kl","over":"rows","square":true},)"
+      R"({"loss":"kd","name":"kd","params":{"temperature":4.0,"form":"kl","square":true,"over":"rows"},)"
       R"("weight":0.9,"ramp":0.0,"from":0.0,"to":1.0})");
   EXPECT_EQ(json.as_array("")[1].dump(),
             R"({"loss":"mse","name":"mse","params":{"of":"rows","over":"elements"},"weight":1.0,"ramp":0.0,)"
             R"("from":0.0,"to":1.0,"layers":[[1,2],[2,4],[3,6]],"reduce":"sum","projection":{"name":"mse",)"
             R"("per_layer":true,"bias":true,"init":"normal","deviation":0.02}})");
   EXPECT_EQ(json.as_array("")[2].find("layers")->dump(), "[[3,6]]");
+}
+
+TEST(Plan, RelationsAreOfTheLastLayerByDefault) {
+  for (const char* name : {"sp", "cc", "rkd", "pkt", "crd"}) {
+    const Plan plan = plan_of((R"([{"loss": ")" + std::string(name) + R"("}])").c_str());
+    EXPECT_EQ(plan.terms[0].layers.pairs, (std::vector<LayerPair>{{3, 6}})) << name;
+  }
+  EXPECT_EQ(plan_of(R"([{"loss": "attention_mse"}])").terms[0].layers.num_places(), 3u);
+  EXPECT_EQ(plan_of(R"([{"loss": "pkd"}])").terms[0].layers.num_places(), 3u);
 }
 
 TEST(Plan, ReadsBackWhatItWrites) {
@@ -113,7 +122,7 @@ TEST(Plan, HeadsMustFit) {
 
 TEST(Plan, ErrorsNameTheKey) {
   EXPECT_EQ(error_of(R"([{"loss": "kd"}, {"loss": "rkt"}])"),
-            "losses.1.loss: \"rkt\"; did you mean \"pkt\"?");
+            "losses.1.loss: \"rkt\"; did you mean \"rkd\"?");
   EXPECT_EQ(error_of(R"([{"loss": "kd", "wieght": 1}])"),
             "losses.0: unknown key \"wieght\"; did you mean \"weight\"?");
   EXPECT_EQ(error_of(R"([{"loss": "kd", "params": {"tau": 1}}])").substr(0, 42),
@@ -144,6 +153,8 @@ TEST(Plan, ErrorsNameTheKey) {
             "losses.1.projection: \"fit\" is shared with losses.0: both want per_layer false and the same "
             "fields and "
             "widths");
+  EXPECT_EQ(error_of(R"([{"loss": "mse"}])", kStudent, {{0}, {}, 2, 2}),
+            "losses.0.layers: mse reads hidden states, but the teacher has no layers (answers in a file?)");
   EXPECT_EQ(error_of("[]"), "losses: [], wanted a list of losses");
 }
 

@@ -34,6 +34,10 @@ class Kd final : public Loss {
 
  private:
   at::Tensor compute(const LossInput& input) override {
+    if (input.student.logits.dim() != 2 || input.student.logits.size(1) < 2) {
+      fail(ErrorKind::kInput,
+           "kd: one logit an example has no distribution to learn; choose mse of logits, or margin_mse");
+    }
     const auto divergence = params_.form == "kl" ? Divergence::kKl : Divergence::kCrossEntropy;
     at::Tensor value =
         soft_target_loss(input.student.logits, input.teacher.logits, params_.temperature, divergence).mean();

@@ -37,6 +37,9 @@ class MarginMse final : public Loss {
     return at::triu(both, 1);
   }
   at::Tensor compute(const LossInput& input) override {
+    if (input.student.logits.dim() != 2 || input.student.logits.size(1) < 2) {
+      fail(ErrorKind::kInput, "margin_mse: one score a row; wanted those of a query's candidates");
+    }
     const at::Tensor pairs = there(input.teacher.logits);
     const at::Tensor teacher = input.teacher.logits.masked_fill(at::isneginf(input.teacher.logits), 0);
     const at::Tensor difference = margins(input.student.logits) - margins(teacher);
