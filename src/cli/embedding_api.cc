@@ -5,7 +5,9 @@
 #include "base/error.h"
 #include "cli/labels.h"
 #include "cli/loaded_model.h"
+#include "model/prompts.h"
 #include "penjing/penjing.h"
+#include "text/prompt_tokens.h"
 
 namespace penjing {
 
@@ -31,6 +33,7 @@ struct Encoder::State {
 
   std::string prompt;         // the model's default, put before texts to embed
   int64_t prompt_length = 0;  // its tokens, [CLS] included
+  bool classifies_embeddings = false;
 
   std::vector<Encoding> tokenize(const std::vector<std::string>& texts, const std::string& before) const {
     if (before.empty()) return encode_all(*loaded.tokenizer, *loaded.pool, texts, how);
@@ -51,14 +54,10 @@ Encoder::Encoder(const std::string& model, const EncoderOptions& options) {
     const auto limit = static_cast<int64_t>(options.max_length);
     state_->how.max_length =
         limit > 0 ? std::min(limit, state_->loaded.predictor->max_length()) : state_->loaded.max_length;
-    const SentenceSpec& sentence = state_->loaded.model.sentence;
-    for (const auto& [name, text] : sentence.prompts) {
-      if (name == sentence.default_prompt) state_->prompt = text;
-    }
-    if (!state_->prompt.empty()) {
-      state_->prompt_length =
-          static_cast<int64_t>(state_->loaded.tokenizer->encode(state_->prompt).ids.size()) - 1;
-    }
+    const Model& own = state_->loaded.model;
+    state_->prompt = prompt_for(own.sentence, TextRole::kText);
+    state_->prompt_length = count_prompt_tokens(*state_->loaded.tokenizer, state_->prompt);
+    state_->classifies_embeddings = is_sentence_classifier(own);
   });
 }
 
@@ -81,13 +80,17 @@ std::vector<std::vector<std::pair<std::string, double>>> Encoder::classify(
     const std::vector<std::string>& texts) {
   return translate([&] {
     std::vector<std::vector<std::pair<std::string, double>>> results(texts.size());
-    cli::predict_all(*state_->loaded.predictor, state_->tokenize(texts, ""), OutputKind::kClassLogits,
-                     "classify", [&](std::size_t i, const float* row, int64_t, int64_t dim) {
-                       for (const auto& entry : cli::score_labels(
-                                state_->loaded.model, {row, static_cast<std::size_t>(dim)}, false)) {
-                         results[i].emplace_back(entry.label, entry.score);
-                       }
-                     });
+    const bool prompted = state_->classifies_embeddings;
+    cli::predict_all(
+        *state_->loaded.predictor, state_->tokenize(texts, prompted ? state_->prompt : ""),
+        OutputKind::kClassLogits, "classify",
+        [&](std::size_t i, const float* row, int64_t, int64_t dim) {
+          for (const auto& entry :
+               cli::score_labels(state_->loaded.model, {row, static_cast<std::size_t>(dim)}, false)) {
+            results[i].emplace_back(entry.label, entry.score);
+          }
+        },
+        nullptr, cli::kBatchTokens, prompted ? state_->prompt_length : 0);
     return results;
   });
 }

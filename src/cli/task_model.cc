@@ -6,6 +6,9 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "eval/agreement.h"
+#include "eval/answers.h"
+#include "model/prompts.h"
+#include "text/prompt_tokens.h"
 #include "text/words.h"
 
 namespace penjing::cli {
@@ -21,13 +24,26 @@ EncodeOptions encode_options(const LoadedModel& loaded) {
 }
 
 Rows one_row_each(LoadedModel& loaded, const std::vector<Encoding>& encodings, OutputKind kind,
-                  const std::string& label) {
+                  const std::string& label, int64_t prompt_length = 0) {
   Rows rows(encodings.size());
-  predict_all(*loaded.predictor, encodings, kind, label,
-              [&](std::size_t i, const float* values, int64_t count, int64_t dim) {
-                rows[i].assign(values, values + count * dim);
-              });
+  predict_all(
+      *loaded.predictor, encodings, kind, label,
+      [&](std::size_t i, const float* values, int64_t count, int64_t dim) {
+        rows[i].assign(values, values + count * dim);
+      },
+      nullptr, kBatchTokens, prompt_length);
   return rows;
+}
+
+// Of texts by themselves, with the model's prompt before each.
+Rows prompted_rows(LoadedModel& loaded, const std::vector<std::string>& texts, TextRole role, OutputKind kind,
+                   const EncodeOptions& how, const std::string& label) {
+  const std::string prompt = prompt_for(loaded.model.sentence, role);
+  std::vector<std::string> prompted;
+  prompted.reserve(texts.size());
+  for (const std::string& text : texts) prompted.push_back(prompt + text);
+  return one_row_each(loaded, encode_all(*loaded.tokenizer, *loaded.pool, prompted, how), kind, label,
+                      count_prompt_tokens(*loaded.tokenizer, prompt));
 }
 
 std::vector<Rows> tag_words(LoadedModel& loaded, const std::vector<std::vector<std::string>>& sentences,
@@ -108,15 +124,21 @@ TaskModel make_task_model(LoadedModel& loaded, const std::string& label) {
   EncodeOptions ids = how;
   ids.ids_only = true;
   if (loaded.predictor->supports(OutputKind::kEmbedding)) {
-    model.embed = [&loaded, ids, label](const std::vector<std::string>& texts) {
-      return one_row_each(loaded, encode_all(*loaded.tokenizer, *loaded.pool, texts, ids),
-                          OutputKind::kEmbedding, label);
+    const auto embed_as = [&loaded, ids, label](TextRole role) {
+      return [&loaded, ids, label, role](const std::vector<std::string>& texts) {
+        return prompted_rows(loaded, texts, role, OutputKind::kEmbedding, ids, label);
+      };
     };
+    model.embed = embed_as(TextRole::kText);
+    model.embed_queries = embed_as(TextRole::kQuery);
+    model.embed_documents = embed_as(TextRole::kDocument);
   }
   if (loaded.predictor->supports(OutputKind::kClassLogits)) {
     model.labels = labels_of(loaded.model, HeadKind::kSequenceClassifier);
     model.classify = [&loaded, ids, label](const std::vector<std::string>& texts,
                                            const std::vector<std::string>& pairs) {
+      if (pairs.empty() && is_sentence_classifier(loaded.model))
+        return prompted_rows(loaded, texts, TextRole::kText, OutputKind::kClassLogits, ids, label);
       std::vector<Encoding> encodings;
       for (std::size_t i = 0; i < texts.size(); ++i) {
         encodings.push_back(pairs.empty() ? loaded.tokenizer->encode(texts[i], ids)
@@ -129,6 +151,19 @@ TaskModel make_task_model(LoadedModel& loaded, const std::string& label) {
     model.labels = labels_of(loaded.model, HeadKind::kTokenClassifier);
     model.tag = [&loaded, label](const std::vector<std::vector<std::string>>& sentences) {
       return tag_words(loaded, sentences, label);
+    };
+  }
+  if (loaded.predictor->supports(OutputKind::kSpanLogits)) {
+    model.tokenizer = loaded.tokenizer.get();
+    model.max_length = loaded.predictor->max_length();
+    model.answers = read_trained_answers(loaded.model.config);
+    model.read_windows = [&loaded, label](const std::vector<AnswerWindow>& windows) {
+      std::vector<Encoding> encodings(windows.size());
+      for (std::size_t i = 0; i < windows.size(); ++i) {
+        encodings[i].ids = windows[i].ids;
+        encodings[i].type_ids = windows[i].types;
+      }
+      return one_row_each(loaded, encodings, OutputKind::kSpanLogits, label);
     };
   }
   if (loaded.predictor->supports(OutputKind::kMaskedLogits) && loaded.tokenizer->mask_id() >= 0) {

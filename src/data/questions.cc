@@ -1,5 +1,6 @@
 #include "data/questions.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -136,6 +137,16 @@ QuestionData read_questions(const SplitFile& file) {
   }
   if (data.questions.empty()) fail(ErrorKind::kInput, "{}: no question", file.path.string());
   data.reading = lines ? "JSON lines of question, context, answers" : "SQuAD";
+  return data;
+}
+
+QuestionData read_questions(const std::filesystem::path& path, const std::string& split, std::size_t limit) {
+  QuestionData data = read_questions(find_questions(path, split));
+  if (limit > 0 && data.questions.size() > limit) {
+    data.questions.resize(limit);
+    data.num_unanswerable = static_cast<std::size_t>(std::count_if(
+        data.questions.begin(), data.questions.end(), [](const Question& q) { return q.answers.empty(); }));
+  }
   return data;
 }
 

@@ -32,9 +32,10 @@ SplitFile find_questions(const std::filesystem::path& path, const std::string& s
 
 // Reads SQuAD's JSON (1.1 and 2.0: "data", "paragraphs", "qas", "is_impossible"; Rajpurkar et al. 2016,
 // 2018), or, of a .jsonl file, an object a line: "question", "context", "answers" as {"text": [...],
-// "answer_start":
-// [...]} (Hugging Face's form) or as a list of {"text", "answer_start"}; "id" may be absent. answer_start
-// counts code points. kFormat, naming the question, when an answer is not where it says.
+// "answer_start": [...]} (Hugging Face's form) or as a list of {"text", "answer_start"}; "id" may be absent.
+// answer_start counts code points. kFormat, naming the question, when an answer is not where it says.
 QuestionData read_questions(const SplitFile& file);
+// The first `limit` questions of a split (0: all).
+QuestionData read_questions(const std::filesystem::path& data, const std::string& split, std::size_t limit);
 
 }  // namespace penjing

@@ -20,6 +20,7 @@ class DistillObjective final : public train::Objective {
   std::span<const train::Sequence> sequences(int64_t example) const override {
     return task_->sequences(example);
   }
+  std::string target(int64_t example) const override { return task_->target(example); }
   double weight(int64_t example) const override { return task_->weight(example); }
   bool is_stream() const override { return task_->is_stream(); }
   std::vector<int64_t> next_examples(const train::Batches::Settings& size) override {

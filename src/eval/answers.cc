@@ -1,59 +1,16 @@
 #include "eval/answers.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <numeric>
 
+#include "base/error.h"
+#include "eval/answer_text.h"
 #include "text/unicode.h"
 
 namespace penjing {
 
 namespace {
-
-bool is_word_character(uint32_t c) {
-  if (c < 128) return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_';
-  return (classify_character(c) & (kIsPunctuation | kIsSpace)) == 0;
-}
-
-bool is_ascii_punctuation(uint32_t c) {
-  return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-}
-
-bool is_article(std::string_view word) {
-  return word == "a" || word == "an" || word == "the";
-}
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::vector<std::string> words;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find(' ', at), text.size());
-    words.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return words;
-}
-
-double f1(const std::vector<std::string>& predicted, const std::vector<std::string>& right) {
-  if (predicted.empty() || right.empty()) return predicted.empty() == right.empty() ? 1 : 0;
-  std::map<std::string, int> left;
-  for (const std::string& word : right) ++left[word];
-  double same = 0;
-  for (const std::string& word : predicted) {
-    if (const auto found = left.find(word); found != left.end() && found->second-- > 0) same += 1;
-  }
-  return 2 * same / static_cast<double>(predicted.size() + right.size());
-}
-
-// The right answers' normal forms, empty ones left out; {""} when there is none.
-std::vector<std::string> normal_forms(std::span<const Question::Answer> right) {
-  std::vector<std::string> forms;
-  for (const Question::Answer& answer : right) {
-    if (std::string form = normalize_answer(answer.text); !form.empty()) forms.push_back(std::move(form));
-  }
-  if (forms.empty()) forms.emplace_back();
-  return forms;
-}
 
 // The `count` largest of one column of the context's logits, largest first, the first of equals.
 std::vector<int64_t> largest(std::span<const float> logits, int64_t column, int64_t first, int64_t tokens,
@@ -70,60 +27,67 @@ std::vector<int64_t> largest(std::span<const float> logits, int64_t column, int6
   return order;
 }
 
+template <typename T>
+T first_of(const std::optional<T>& asked, const std::optional<T>& trained, T usual) {
+  return asked.value_or(trained.value_or(usual));
+}
+
+constexpr const char *kTaskParams = "task_specific_params", *kTaskName = "question-answering";
+constexpr std::pair<const char*, std::optional<int64_t> AnswerInput::*> kLengths[] = {
+    {"max_seq_len", &AnswerInput::max_length},
+    {"doc_stride", &AnswerInput::doc_stride},
+    {"max_question_len", &AnswerInput::max_question_length},
+    {"max_answer_len", &AnswerInput::max_answer_length}};
+constexpr const char* kThreshold = "null_score_diff_threshold";  // of transformers' run_qa.py
+
 }  // namespace
 
-std::string normalize_answer(std::string_view text) {
-  std::vector<uint32_t> characters;
-  for (const uint32_t c : decode_utf8(text)) {
-    for (const uint32_t low : to_lower(c)) {
-      if (!is_ascii_punctuation(low)) characters.push_back(low);
-    }
+WindowOptions window_options(const AnswerInput& asked, const AnswerInput& trained, int64_t model_length) {
+  WindowOptions options;
+  options.max_length = first_of(asked.max_length, trained.max_length, model_length);
+  if (options.max_length > model_length) {
+    fail(ErrorKind::kInput, "windows of {} tokens; the model takes {} at most", options.max_length,
+         model_length);
   }
-  std::string result, word;
-  bool gap = false;
-  const auto put = [&](const std::string& piece) {
-    if (gap && !result.empty()) result += ' ';
-    gap = false;
-    result += piece;
-  };
-  const auto end_word = [&] {
-    if (is_article(word)) {
-      gap = true;
-    } else if (!word.empty()) {
-      put(word);
-    }
-    word.clear();
-  };
-  for (const uint32_t c : characters) {
-    if (is_word_character(c)) {
-      append_utf8(word, c);
-      continue;
-    }
-    end_word();
-    const bool space = c == ' ' || (c >= 9 && c <= 13) || (classify_character(c) & kIsSpace) != 0;
-    if (space) {
-      gap = true;
-    } else {
-      std::string other;
-      append_utf8(other, c);
-      put(other);
-    }
-  }
-  end_word();
-  return result;
+  const int64_t third = options.max_length / 3;
+  options.doc_stride = first_of(asked.doc_stride, trained.doc_stride, std::min<int64_t>(128, third));
+  options.max_question_length =
+      first_of(asked.max_question_length, trained.max_question_length, std::min<int64_t>(64, third));
+  return options;
 }
 
-double answer_exact(std::string_view predicted, std::span<const Question::Answer> right) {
-  const std::string form = normalize_answer(predicted);
-  const auto forms = normal_forms(right);
-  return std::find(forms.begin(), forms.end(), form) != forms.end() ? 1 : 0;
+AnswerOptions answer_options(const AnswerInput& asked, const AnswerInput& trained, const QuestionData& data) {
+  AnswerOptions options;
+  options.max_tokens = first_of(asked.max_answer_length, trained.max_answer_length, options.max_tokens);
+  options.null_threshold = first_of(asked.null_threshold, trained.null_threshold, options.null_threshold);
+  options.may_be_missing = data.num_unanswerable > 0;
+  return options;
 }
 
-double answer_f1(std::string_view predicted, std::span<const Question::Answer> right) {
-  const std::vector<std::string> words = words_of(normalize_answer(predicted));
-  double best = 0;
-  for (const std::string& form : normal_forms(right)) best = std::max(best, f1(words, words_of(form)));
-  return best;
+AnswerInput read_trained_answers(const Json& config) {
+  AnswerInput trained;
+  const Json* tasks = config.find(kTaskParams);
+  const Json* own = tasks != nullptr && tasks->is_object() ? tasks->find(kTaskName) : nullptr;
+  if (own == nullptr || !own->is_object()) return trained;
+  for (const auto& [name, field] : kLengths) {
+    if (const Json* value = own->find(name))
+      trained.*field = value->as_int(fmt::format("config.json: {}", name));
+  }
+  if (const Json* value = own->find(kThreshold))
+    trained.null_threshold = value->as_double(fmt::format("config.json: {}", kThreshold));
+  return trained;
+}
+
+void write_trained_answers(Json& config, const AnswerInput& trained) {
+  Json own = Json::object();
+  for (const auto& [name, field] : kLengths) {
+    if (trained.*field) own.set(name, *(trained.*field));
+  }
+  if (trained.null_threshold) own.set(kThreshold, *trained.null_threshold);
+  const Json* tasks = config.find(kTaskParams);
+  Json all = tasks != nullptr && tasks->is_object() ? *tasks : Json::object();
+  all.set(kTaskName, own);
+  config.set(kTaskParams, all);
 }
 
 void AnswerSearch::add(const AnswerWindow& window, std::span<const float> logits) {
@@ -154,6 +118,7 @@ TaskResult score_answers(const QuestionData& data, const std::vector<std::pair<i
     bool has_answer = false;
   };
   const auto outcomes = std::make_shared<std::vector<Outcome>>();
+  const AnswerRules rules = data.num_unanswerable > 0 ? AnswerRules::kSquad2 : AnswerRules::kSquad1;
   TaskResult result;
   std::vector<std::vector<int64_t>> bytes;
   for (const std::string& context : data.contexts) bytes.push_back(byte_offsets(context));
@@ -163,8 +128,9 @@ TaskResult score_answers(const QuestionData& data, const std::vector<std::pair<i
     const auto begin = static_cast<std::size_t>(at[static_cast<std::size_t>(spans[i].first)]);
     const auto end = static_cast<std::size_t>(at[static_cast<std::size_t>(spans[i].second)]);
     const std::string predicted = data.contexts[question.context].substr(begin, end - begin);
-    outcomes->push_back({answer_exact(predicted, question.answers), answer_f1(predicted, question.answers),
-                         !question.answers.empty()});
+    outcomes->push_back({answer_exact(predicted, question.answers, rules),
+                         answer_f1(predicted, question.answers, rules), !question.answers.empty()});
+    result.texts.push_back(predicted);
     result.outputs.push_back(static_cast<double>(begin * 65536 + (end - begin)));
   }
   const auto metric = [&](const char* name, double Outcome::*value,

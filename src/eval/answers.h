@@ -3,24 +3,14 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "data/questions.h"
 #include "eval/evaluation.h"
 #include "text/answer_windows.h"
 
 namespace penjing {
-
-// A text as SQuAD's script compares it: lower case, without ASCII punctuation and the articles a, an, the,
-// words with one blank between.
-std::string normalize_answer(std::string_view text);
-
-// The best over the right answers; none means that "" is right. F1 of the bags of words; where either is
-// empty, 1 when both are (the script of SQuAD 2.0).
-double answer_exact(std::string_view predicted, std::span<const Question::Answer> right);
-double answer_f1(std::string_view predicted, std::span<const Question::Answer> right);
 
 struct AnswerOptions {
   int best = 20;                // candidates for first and last token
@@ -28,6 +18,17 @@ struct AnswerOptions {
   bool may_be_missing = false;  // SQuAD 2.0
   double null_threshold = 0;    // "no answer" must score so much above the best answer
 };
+
+// What was asked; else what the model was trained with; else windows of model_length tokens that share 128 of
+// the text (at most a third of the window), questions of 64 tokens (likewise). kInput when the model takes
+// fewer tokens than asked.
+WindowOptions window_options(const AnswerInput& asked, const AnswerInput& trained, int64_t model_length);
+AnswerOptions answer_options(const AnswerInput& asked, const AnswerInput& trained, const QuestionData& data);
+
+// What a model was trained with, in its config.json: task_specific_params, "question-answering", by the names
+// of the Hugging Face pipeline's parameters.
+AnswerInput read_trained_answers(const Json& config);
+void write_trained_answers(Json& config, const AnswerInput& trained);
 
 // The best answer to one question over its windows: the largest sum of a start and an end logit.
 class AnswerSearch {
@@ -45,8 +46,9 @@ class AnswerSearch {
   std::pair<int64_t, int64_t> span_{0, 0};
 };
 
-// f1 (the main one) and exact_match from 0 to 1; where questions without an answer are among them also
-// HasAns_f1, HasAns_exact, NoAns_f1. spans: what was found for each question.
+// f1 (the main one) and exact_match from 0 to 1, by the rules of SQuAD 1.1; where questions without an answer
+// are among them by those of SQuAD 2.0, and also HasAns_f1, HasAns_exact, NoAns_f1. spans: what was found for
+// each question.
 TaskResult score_answers(const QuestionData& data, const std::vector<std::pair<int64_t, int64_t>>& spans);
 
 }  // namespace penjing

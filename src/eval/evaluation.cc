@@ -143,9 +143,13 @@ Difference compare_metric(const Metric& model, const Metric& reference, std::siz
 void write_predictions(const std::filesystem::path& file, const TaskResult& result) {
   const char* name = result.kind == TaskResult::Outputs::kClasses ? "class" : "score";
   std::string lines;
-  for (const double output : result.outputs) {
+  const auto add = [&](const char* key, const Json& said) {
+    lines += Json::object({{key, said}}).dump() + "\n";
+  };
+  for (const std::string& text : result.texts) add("answer", text);
+  for (const double output : result.texts.empty() ? result.outputs : std::vector<double>()) {
     const bool whole = result.kind == TaskResult::Outputs::kClasses;
-    lines += Json::object({{name, whole ? Json(static_cast<int64_t>(output)) : Json(output)}}).dump() + "\n";
+    add(name, whole ? Json(static_cast<int64_t>(output)) : Json(output));
   }
   write_text_file(file, lines);
 }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "data/dataset.h"
 #include "eval/statistics.h"
+#include "text/answer_windows.h"
 
 namespace penjing {
 
@@ -19,12 +21,24 @@ struct MaskedPiece {
   int32_t truth = 0, best = 0;
 };
 
+// How answers are looked for in texts longer than a model reads; what is absent follows from elsewhere
+// (eval/answers.h).
+struct AnswerInput {
+  std::optional<int64_t> max_length;           // tokens of a window
+  std::optional<int64_t> doc_stride;           // tokens of the text that neighbouring windows share
+  std::optional<int64_t> max_question_length;  // tokens
+  std::optional<int64_t> max_answer_length;    // tokens
+  std::optional<double> null_threshold;        // "no answer" must score so much above the best answer
+};
+
 // What a task asks of a model. Given by whoever has a runtime; a function that is not set is something the
 // model cannot do. Rows come in the order of the texts.
 struct TaskModel {
   using Rows = std::vector<std::vector<float>>;
   std::vector<std::string> labels;  // of its classification or tagging head, in order; empty: none
-  std::function<Rows(const std::vector<std::string>& texts)> embed;
+  // Sentence embeddings, with the model's prompt for such texts before each (model/prompts.h); all
+  // three or none.
+  std::function<Rows(const std::vector<std::string>&texts)> embed, embed_queries, embed_documents;
   // Logits of its classification head for texts, or for pairs where `pairs` is not empty.
   std::function<Rows(const std::vector<std::string>& texts, const std::vector<std::string>& pairs)> classify;
   // Logits of its tagging head for the first piece of each word; a word beyond the model's length has none.
@@ -32,6 +46,12 @@ struct TaskModel {
   // Masks the pieces of each text, every `every`-th at once (0: one at a time), until each was masked once.
   std::function<std::vector<std::vector<MaskedPiece>>(const std::vector<std::string>& texts, int64_t every)>
       fill_masks;
+  // Start and end logits of its question answering head, [tokens, 2], of each window; windows are made with
+  // its tokenizer and have at most max_length tokens.
+  std::function<Rows(const std::vector<AnswerWindow>& windows)> read_windows;
+  const Tokenizer* tokenizer = nullptr;
+  int64_t max_length = 0;
+  AnswerInput answers;  // as it was trained
 };
 
 // One score as a function of the examples that count, so that it can be resampled.
@@ -46,6 +66,7 @@ struct TaskResult {
   // For agreement with a reference: classes (the share of equal ones) or scores (their correlation).
   enum class Outputs { kClasses, kScores } kind = Outputs::kClasses;
   std::vector<double> outputs;
+  std::vector<std::string> texts;  // what is said, where that is a text
   std::filesystem::path file;
   std::string reading, how;  // how the data was read; "own head", "10 nearest neighbours": for the reader
 };
@@ -61,10 +82,11 @@ struct TaskInput {
   std::size_t limit = 0;                            // the first examples only; 0: all
   Classifier classifier = Classifier::kNeighbours;  // where the model has no head of its own
   int64_t mask_every = 0;
+  AnswerInput answers;
   ThreadPool* pool = nullptr;  // for what a task computes itself; may be null
 };
 
-// The result's outputs, a line of JSON each: {"class": 1} or {"score": 0.7}. Written whole or not at all.
+// The result's outputs, a line of JSON each: {"class": 1}, {"score": 0.7}, or of texts {"answer": ""}. Written whole or not at all.
 void write_predictions(const std::filesystem::path& file, const TaskResult& result);
 
 // The labelled texts to be scored, and those to learn from.

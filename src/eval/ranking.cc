@@ -40,7 +40,8 @@ TaskResult score_rankings(const TaskModel& model, const RetrievalSet& set) {
   if (!model.embed) fail(ErrorKind::kUnsupported, "the model has no pooling: it gives no embeddings");
   std::vector<std::string> texts;
   for (const auto& query : set.queries) texts.push_back(query.text);
-  const TaskModel::Rows documents = model.embed(set.documents), queries = model.embed(texts);
+  const TaskModel::Rows documents = model.embed_documents(set.documents),
+                        queries = model.embed_queries(texts);
   std::vector<double> lengths;
   for (const auto& row : documents) lengths.push_back(length_of(row));
   std::vector<double> ndcg, mrr, map, recall_10, recall_100;

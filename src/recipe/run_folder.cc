@@ -1,12 +1,6 @@
 #include "recipe/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -17,18 +11,7 @@ namespace penjing {
 namespace {
 
 constexpr std::size_t kMaxStateBytes = 64u << 20;
-constexpr const char* kLock = "lock";
-
-int take_lock(const std::filesystem::path& path) {
-  const auto file = path / kLock;
-  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0) fail(ErrorKind::kIo, "{}: cannot create: {}", file.string(), std::strerror(errno));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd);
-    fail(ErrorKind::kInput, "{}: another process is running this recipe", path.string());
-  }
-  return fd;
-}
+constexpr const char* kDoes = "is running this recipe";
 
 // Names that base/output_file.h gives to what is not finished.
 bool is_temporary(const std::filesystem::path& path) {
@@ -75,7 +58,7 @@ RunFolder RunFolder::create(const std::filesystem::path& path) {
   if (std::filesystem::exists(path, error) && !is_run_folder(path)) {
     // A run that was killed before its recipe was written has the lock file only.
     for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-      if (entry.path().filename() == kLock || is_temporary(entry.path())) continue;
+      if (entry.path().filename() == FolderLock::kFile || is_temporary(entry.path())) continue;
       fail(ErrorKind::kInput, "{}: exists and is not the folder of a run; choose another name",
            path.string());
     }
@@ -83,22 +66,14 @@ RunFolder RunFolder::create(const std::filesystem::path& path) {
   }
   std::filesystem::create_directories(path / "steps", error);
   if (error) fail(ErrorKind::kIo, "{}: cannot create: {}", path.string(), error.message());
-  return {path, take_lock(path)};
+  return {path, FolderLock(path, kDoes)};
 }
 
 RunFolder RunFolder::open(const std::filesystem::path& path) {
   if (!is_run_folder(path))
     fail(ErrorKind::kInput, "{}: not the folder of a run (no recipe.json); `penjing run` makes one",
          path.string());
-  return {path, take_lock(path)};
-}
-
-RunFolder::RunFolder(RunFolder&& other) noexcept : path_(std::move(other.path_)), lock_(other.lock_) {
-  other.lock_ = -1;
-}
-
-RunFolder::~RunFolder() {
-  if (lock_ >= 0) ::close(lock_);
+  return {path, FolderLock(path, kDoes)};
 }
 
 void RunFolder::clear_leftovers(const std::vector<std::string>& keep, const std::string& key) const {
@@ -133,11 +108,7 @@ bool is_run_folder(const std::filesystem::path& path) {
 }
 
 bool is_running(const std::filesystem::path& path) {
-  const int fd = ::open((path / kLock).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool taken = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
-  ::close(fd);
-  return taken;
+  return is_locked(path);
 }
 
 Recipe read_run_recipe(const std::filesystem::path& path) {

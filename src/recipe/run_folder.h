@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/folder_lock.h"
 #include "recipe/measurement.h"
 #include "recipe/recipe.h"
 
@@ -42,9 +43,6 @@ class RunFolder {
   static RunFolder create(const std::filesystem::path& path);
   // An existing run's only.
   static RunFolder open(const std::filesystem::path& path);
-  RunFolder(RunFolder&& other) noexcept;
-  RunFolder& operator=(RunFolder&&) = delete;
-  ~RunFolder();
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path step_path(const std::string& name) const { return path_ / "steps" / name; }
@@ -54,9 +52,9 @@ class RunFolder {
   void point_model_at(const std::string& step) const;
 
  private:
-  RunFolder(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}
+  RunFolder(std::filesystem::path path, FolderLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::filesystem::path path_;
-  int lock_;
+  FolderLock lock_;
 };
 
 bool is_run_folder(const std::filesystem::path& path);

@@ -1,5 +1,9 @@
 #include "train/chunked_loss.h"
 
+#include <memory>
+#include <type_traits>
+#include <utility>
+
 #include "train/text_examples.h"
 
 namespace penjing::train {
@@ -82,6 +86,16 @@ class ChunkedBackward final : public torch::autograd::Node {
   at::Tensor gradient_;
 };
 
+// LibTorch holds a node by std::shared_ptr, newer ones by c10::intrusive_ptr.
+template <typename Pointer = decltype(torch::autograd::Edge::function), typename... Arguments>
+Pointer make_chunked_backward(Arguments&&... arguments) {
+  if constexpr (std::is_same_v<Pointer, std::shared_ptr<torch::autograd::Node>>) {
+    return std::make_shared<ChunkedBackward>(std::forward<Arguments>(arguments)...);
+  } else {
+    return c10::make_intrusive<ChunkedBackward>(std::forward<Arguments>(arguments)...);
+  }
+}
+
 }  // namespace
 
 at::Tensor embedding_loss(const Network& network, const ForwardContext& context,
@@ -105,8 +119,7 @@ at::Tensor embedding_loss(const Network& network, const ForwardContext& context,
   embeddings.set_requires_grad(true);
   const at::Tensor loss = loss_of(embeddings);
   const at::Tensor gradient = torch::autograd::grad({loss}, {embeddings})[0];
-  const auto node =
-      std::make_shared<ChunkedBackward>(network, context, std::move(chunks), parameters, gradient);
+  const auto node = make_chunked_backward(network, context, std::move(chunks), parameters, gradient);
   node->set_next_edges(torch::autograd::collect_next_edges(parameters));
   at::Tensor result = loss.detach();
   torch::autograd::create_gradient_edge(result, node);

@@ -1,6 +1,7 @@
 #include "train/finetune.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -31,21 +32,24 @@ Json to_json(const FakeQuantSettings& settings) {
                        {"exclude", exclude}});
 }
 
-// What a run is resumed with must be what it was begun with: names, and the tokens that are learned.
+// What a run is resumed with must be what it was begun with: names, and the tokens and targets that are
+// learned.
 Json describe_origin(const FinetuneSettings& settings, const Objective& objective) {
-  std::string tokens;
+  std::string tokens, targets;
   for (int64_t i = 0; i < objective.num_examples(); ++i) {
     for (const Sequence& sequence : objective.sequences(i)) {
       tokens.append(reinterpret_cast<const char*>(sequence.ids.data()),
                     sequence.ids.size() * sizeof(int32_t));
       tokens += '\n';
     }
+    targets += objective.target(i) + '\0';
   }
   return Json::object({{"model", settings.model},
                        {"task", settings.task},
                        {"params", settings.params},
                        {"examples", objective.num_examples()},
                        {"tokens_sha256", sha256_hex(std::as_bytes(std::span(tokens)))},
+                       {"targets_sha256", sha256_hex(std::as_bytes(std::span(targets)))},
                        {"eval_split", settings.eval_split},
                        {"fake_quant", settings.fake_quant ? to_json(*settings.fake_quant) : Json()}});
 }
@@ -134,20 +138,21 @@ FinetuneResult train_prepared(const char* method, const FinetuneSettings& settin
                               const PrepareTask& prepare, const std::function<void(const std::string&)>& tell,
                               const std::function<void(const StepLog&)>& on_step) {
   FinetuneResult result;
-  result.training_folder = settings.out.string() + ".training";
-  run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
-           [&](int threads, Communicator* communicator) {
-             result.rank = communicator == nullptr ? 0 : communicator->rank();
-             on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
-             const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
-               if (result.rank == 0) tell(text);
-             };
-             const Model original = read_model(resolve_model(settings.model));
-             const TrainedModel trained = train_model(original, settings, prepare, result.training_folder,
-                                                      threads, communicator, tell_once, on_step);
-             on_first(communicator, [&] { write_trained_model(trained, original, method, settings.out); });
-             result.loop = trained.loop;
-           });
+  result.training_folder = training_folder(settings.out);
+  run_rank({settings.threads, settings.timeout, settings.bucket_bytes}, [&](int threads,
+                                                                            Communicator* communicator) {
+    result.rank = communicator == nullptr ? 0 : communicator->rank();
+    std::optional<FolderLock> lock;  // rank 0's, until the result is there
+    on_first(communicator, [&] { lock.emplace(enter_training_folder(settings.out, settings.resume)); });
+    const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
+      if (result.rank == 0) tell(text);
+    };
+    const Model original = read_model(resolve_model(settings.model));
+    const TrainedModel trained = train_model(original, settings, prepare, result.training_folder, threads,
+                                             communicator, tell_once, on_step);
+    on_first(communicator, [&] { write_trained_model(trained, original, method, settings.out); });
+    result.loop = trained.loop;
+  });
   return result;
 }
 

@@ -8,9 +8,9 @@
 #include <optional>
 #include <thread>
 
-// The headers of Gloo come beside LibTorch (Debian: libgloo-dev); PyPI's torch has none.
-#if defined(USE_C10D_GLOO) && __has_include(<gloo/transport/device.h>)
-#define PENJING_GLOO 1
+// PENJING_GLOO: LibTorch has Gloo, and its headers lie beside LibTorch's (cmake/libtorch.cmake). PyPI's has
+// none.
+#ifdef PENJING_GLOO
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -275,7 +275,7 @@ class GlooCommunicator final : public Communicator {
   std::optional<RankMonitor> monitor_;
 
   std::vector<at::Tensor> tensors_;
-  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> hooks_;
+  std::vector<std::pair<decltype(torch::autograd::Edge::function), uintptr_t>> hooks_;
   std::vector<GradientBucket> buckets_;
   std::vector<at::Tensor> buffers_;  // a bucket's sums; the gradients after a step are views of it
   std::vector<std::size_t> bucket_of_;
@@ -287,6 +287,8 @@ class GlooCommunicator final : public Communicator {
 
 }  // namespace
 
+const bool kHasGloo = true;
+
 std::unique_ptr<Communicator> make_gloo_communicator(const LaunchEnvironment& launch,
                                                      const CommunicatorSettings& settings) {
   return std::make_unique<GlooCommunicator>(launch, settings);
@@ -294,10 +296,15 @@ std::unique_ptr<Communicator> make_gloo_communicator(const LaunchEnvironment& la
 
 #else
 
+const bool kHasGloo = false;
+
 std::unique_ptr<Communicator> make_gloo_communicator(const LaunchEnvironment& launch,
                                                      const CommunicatorSettings&) {
   fail(ErrorKind::kUnsupported,
-       "{} ranks: this program was built without Gloo (headers gloo/*.h; Debian: libgloo-dev)", launch.size);
+       "{} ranks: this program was built without Gloo (LibTorch has none, or its headers gloo/*.h are not "
+       "beside it; "
+       "Debian: libgloo-dev)",
+       launch.size);
 }
 
 #endif

@@ -13,6 +13,9 @@ struct CommunicatorSettings {
   int64_t bucket_bytes = int64_t{25} << 20;  // of gradients sent together
 };
 
+// Whether the program was built with it; without, make_gloo_communicator throws kUnsupported.
+extern const bool kHasGloo;
+
 // Meets the other ranks through a c10d TCPStore that rank 0 holds at launch.address:launch.port and sums over
 // Gloo, on the network interface named by GLOO_SOCKET_IFNAME, else that of the route to rank 0. kIo names the
 // ranks that did not come in time.

@@ -48,6 +48,7 @@ std::vector<std::vector<int64_t>> mine_negatives(const RankingData& data, const 
       const auto e = static_cast<std::size_t>(begin + i);
       const std::vector<int64_t>& example = data.examples[e];
       const auto& right = data.right.at(example[0]);
+      const std::string& text_of_anchor = data.texts[static_cast<std::size_t>(example[0])];
       const double positive = (units[example[0]] * units[example[1]]).sum().item<double>();
       const at::Tensor ranked = order[i].contiguous(), scores = cosines[i].contiguous();
       const auto* text = ranked.data_ptr<int64_t>();
@@ -56,7 +57,8 @@ std::vector<std::vector<int64_t>> mine_negatives(const RankingData& data, const 
       int64_t rank = 0;
       for (int64_t c = 0; c < ranked.size(0) && rank < settings.to; ++c) {
         const int64_t candidate = data.corpus[static_cast<std::size_t>(text[c])];
-        if (candidate == example[0] || right.contains(candidate)) continue;
+        const bool anchor = data.texts[static_cast<std::size_t>(candidate)] == text_of_anchor;
+        if (anchor || right.contains(candidate)) continue;
         ++rank;
         const bool far = positive - static_cast<double>(score[c]) >= settings.margin;
         if (rank >= settings.from && far) candidates.push_back(candidate);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -23,23 +24,31 @@ at::Tensor keys_of(const PackedBatch& batch, const at::Tensor& rows) {
   return rows.defined() ? batch.row_keys.index_select(0, rows) : batch.row_keys;
 }
 
+// Tokens of sequence s that the pooling leaves out: its prompt, where the model says so. Then as in the
+// runtime (runtime/pooling.h): weights count from the start of the sequence, and what has no token left is 0.
+int64_t skipped(const PackedBatch& batch, int64_t s, bool skip_prompts) {
+  return skip_prompts && !batch.prompts.empty() ? std::min(batch.prompts[s], batch.length(s)) : 0;
+}
+
 // [sequences, tokens]: weights that make sums over each sequence's tokens of a product with rows.
-at::Tensor averaging(const PackedBatch& batch, PoolingMode mode) {
+at::Tensor averaging(const PackedBatch& batch, PoolingMode mode, bool skip_prompts) {
   at::Tensor weights = at::zeros({batch.num_sequences(), batch.num_tokens()}, at::kFloat);
   auto at = weights.accessor<float, 2>();
   for (int64_t s = 0; s < batch.num_sequences(); ++s) {
-    const auto length = static_cast<double>(batch.length(s));
-    for (int64_t i = 0; i < batch.length(s); ++i) {
+    const int64_t skip = skipped(batch, s, skip_prompts), end = batch.length(s);
+    const auto length = static_cast<double>(end - skip);
+    const auto places = static_cast<double>(end * (end + 1) / 2 - skip * (skip + 1) / 2);
+    for (int64_t i = skip; i < end; ++i) {
       double w = 1 / length;
       if (mode == PoolingMode::kMeanSqrtLen) w = 1 / std::sqrt(length);
-      if (mode == PoolingMode::kWeightedMean) w = static_cast<double>(i + 1) / (length * (length + 1) / 2);
+      if (mode == PoolingMode::kWeightedMean) w = static_cast<double>(i + 1) / places;
       at[s][batch.offsets[s] + i] = static_cast<float>(w);
     }
   }
   return weights;
 }
 
-at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& batch) {
+at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& batch, bool skip_prompts) {
   switch (mode) {
     case PoolingMode::kCls:
       return rows.index_select(0, batch.first_tokens());
@@ -48,14 +57,17 @@ at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& bat
     case PoolingMode::kMax: {
       std::vector<at::Tensor> largest;
       for (int64_t s = 0; s < batch.num_sequences(); ++s) {
-        largest.push_back(rows.narrow(0, batch.offsets[s], batch.length(s)).amax(0));
+        const int64_t skip = skipped(batch, s, skip_prompts);
+        largest.push_back(skip == batch.length(s)
+                              ? at::zeros({rows.size(1)}, rows.options())
+                              : rows.narrow(0, batch.offsets[s] + skip, batch.length(s) - skip).amax(0));
       }
       return at::stack(largest);
     }
     case PoolingMode::kMean:
     case PoolingMode::kMeanSqrtLen:
     case PoolingMode::kWeightedMean:
-      return at::mm(averaging(batch, mode).to(rows.device()), rows);
+      return at::mm(averaging(batch, mode, skip_prompts).to(rows.device()), rows);
   }
   fail(ErrorKind::kInternal, "pooling mode {}", static_cast<int>(mode));
 }
@@ -109,7 +121,7 @@ at::Tensor embed_sentences(const Model& model, const Parameters& parameters, con
                            const PackedBatch& batch, const ForwardContext& context) {
   const at::Tensor rows = hidden.to(at::kFloat);
   const std::vector<SentenceModule>& modules = model.sentence.modules;
-  at::Tensor x = modules.empty() ? pool(PoolingMode::kMean, rows, batch) : at::Tensor();
+  at::Tensor x = modules.empty() ? pool(PoolingMode::kMean, rows, batch, false) : at::Tensor();
   static PlainFloat plain;
   ForwardContext last = context;
   last.arithmetic = &plain;
@@ -117,7 +129,8 @@ at::Tensor embed_sentences(const Model& model, const Parameters& parameters, con
     switch (module.kind) {
       case SentenceModule::Kind::kPooling: {
         std::vector<at::Tensor> parts;
-        for (const PoolingMode mode : module.pooling.modes) parts.push_back(pool(mode, rows, batch));
+        for (const PoolingMode mode : module.pooling.modes)
+          parts.push_back(pool(mode, rows, batch, !module.pooling.include_prompt));
         x = at::cat(parts, 1);
         break;
       }

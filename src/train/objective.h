@@ -25,6 +25,7 @@ struct Network {
 // One tokenized text or pair of texts.
 struct Sequence {
   std::vector<int32_t> ids, types;  // types empty: all 0
+  int64_t prompt = 0;               // of them at the start, what a pooling that leaves the prompt out skips
 };
 
 // Loss of some examples. `sum` is over them, each with its weight; the loop divides by the weight of the
@@ -46,6 +47,9 @@ class Objective {
   // The sequences of an example: 1 for classes and scores, 2 for pairs to be embedded, 3 for triplets. For
   // the batcher (tokens) and for who feeds the network.
   virtual std::span<const Sequence> sequences(int64_t example) const = 0;
+  // What is learned of the example beside its tokens (label, score, spans), as text: a run is resumed with
+  // the same only. A stream tells nothing: its place does.
+  virtual std::string target(int64_t example) const = 0;
   // What the example counts in the mean: 1; its class weight; its number of labelled tokens.
   virtual double weight(int64_t example) const { return (void)example, 1; }
   // A stream (pretraining) has no examples that could be counted: num_examples() is 0, and the loop asks for

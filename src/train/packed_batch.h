@@ -17,6 +17,8 @@ struct PackedBatch {
   std::vector<int64_t> samples;  // [sequences]
   at::Tensor row_keys;           // [tokens], int64: samples[i] << 20 | position
 
+  std::vector<int64_t> prompts;  // [sequences]: tokens of each one's prompt; empty: none
+
   int64_t num_sequences() const { return static_cast<int64_t>(samples.size()); }
   int64_t num_tokens() const { return offsets.back(); }
   int64_t length(int64_t i) const { return offsets[i + 1] - offsets[i]; }

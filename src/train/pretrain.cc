@@ -1,6 +1,7 @@
 #include "train/pretrain.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -194,23 +195,24 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
 PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step) {
   PretrainResult result;
-  result.training_folder = settings.out.string() + ".training";
-  run_rank({settings.threads, settings.timeout, settings.bucket_bytes},
-           [&](int threads, Communicator* communicator) {
-             result.rank = communicator == nullptr ? 0 : communicator->rank();
-             on_first(communicator, [&] { enter_training_folder(settings.out, settings.resume); });
-             const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
-               if (result.rank == 0) tell(text);
-             };
-             const Start start = read_start(settings);
-             Trained trained = train_model(start, settings, result.training_folder, threads, communicator,
-                                           tell_once, on_step);
-             on_first(communicator,
-                      [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
-             result.loop = trained.model.loop;
-             result.curve = std::move(trained.curve);
-             result.num_parameters = trained.num_parameters;
-           });
+  result.training_folder = training_folder(settings.out);
+  run_rank({settings.threads, settings.timeout, settings.bucket_bytes}, [&](int threads,
+                                                                            Communicator* communicator) {
+    result.rank = communicator == nullptr ? 0 : communicator->rank();
+    std::optional<FolderLock> lock;  // rank 0's, until the result is there
+    on_first(communicator, [&] { lock.emplace(enter_training_folder(settings.out, settings.resume)); });
+    const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
+      if (result.rank == 0) tell(text);
+    };
+    const Start start = read_start(settings);
+    Trained trained =
+        train_model(start, settings, result.training_folder, threads, communicator, tell_once, on_step);
+    on_first(communicator,
+             [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
+    result.loop = trained.model.loop;
+    result.curve = std::move(trained.curve);
+    result.num_parameters = trained.num_parameters;
+  });
   return result;
 }
 

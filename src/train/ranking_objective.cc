@@ -16,15 +16,18 @@
 
 namespace penjing::train {
 
-int64_t RankingData::number_of(const std::string& text) {
-  const auto [found, added] = numbers_.emplace(text, static_cast<int64_t>(texts.size()));
-  if (added) texts.push_back(text);
+int64_t RankingData::number_of(const std::string& prompt, const std::string& text) {
+  const auto [found, added] = numbers_.emplace(prompt + '\0' + text, static_cast<int64_t>(texts.size()));
+  if (added) {
+    texts.push_back(text);
+    prompts.push_back(prompt);
+  }
   return found->second;
 }
 
 void RankingData::add(const std::string& anchor, const std::string& positive,
                       const std::vector<std::string>& negatives) {
-  std::vector<int64_t> example = {number_of(anchor), number_of(positive)};
+  std::vector<int64_t> example = {number_of_anchor(anchor), number_of(positive)};
   for (const std::string& negative : negatives) example.push_back(number_of(negative));
   right[example[0]].insert(example[1]);
   examples.push_back(std::move(example));
@@ -76,7 +79,7 @@ class Ranking final : public Objective {
         data_(std::move(data)),
         params_(params),
         evaluate_(std::move(evaluate)) {
-    const TextExamples texts(tokenizer, *input.pool, data_.texts, {}, input.max_length);
+    const TextExamples texts(tokenizer, *input.pool, data_.texts, {}, input.max_length, data_.prompts);
     truncated_ = texts.num_truncated();
     if (params_.mining.count > 0) mine(model, texts);
     for (const std::vector<int64_t>& example : data_.examples) {
@@ -97,6 +100,15 @@ class Ranking final : public Objective {
   std::span<const Sequence> sequences(int64_t example) const override {
     const auto e = static_cast<std::size_t>(example);
     return {sequences_.data() + offsets_[e], offsets_[e + 1] - offsets_[e]};
+  }
+  // Which texts are one text, and which belong to the anchor: those are no negatives of it.
+  std::string target(int64_t example) const override {
+    std::string text;
+    for (const int64_t number : data_.examples[static_cast<std::size_t>(example)])
+      text += fmt::format("{} ", number);
+    for (const int64_t number : data_.right.at(data_.examples[static_cast<std::size_t>(example)].front()))
+      text += fmt::format("={} ", number);
+    return text;
   }
   bool is_sum() const override { return params_.loss == RankingLoss::kTriplet; }
 

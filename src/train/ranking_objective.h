@@ -15,16 +15,26 @@ namespace penjing::train {
 struct RankingData {
   std::filesystem::path file;
   std::string reading;
-  std::vector<std::string> texts;                        // distinct
+  // One prompt for the anchors and one for all other texts; where they are the same, a text is one text
+  // whatever it is used for.
+  RankingData() = default;
+  RankingData(std::string anchor_prompt, std::string text_prompt)
+      : anchor_prompt_(std::move(anchor_prompt)), text_prompt_(std::move(text_prompt)) {}
+
+  std::vector<std::string> texts;                        // distinct, or with distinct prompts
+  std::vector<std::string> prompts;                      // of each text
   std::vector<std::vector<int64_t>> examples;            // numbers of texts: anchor, positive, negatives
   std::unordered_map<int64_t, std::set<int64_t>> right;  // anchor -> all texts that are right for it
   std::vector<int64_t> corpus;                           // distinct texts that negatives are mined from
 
-  // The number of a text, a new one when it was not there.
-  int64_t number_of(const std::string& text);
+  // The number of a text, a new one when it was not there; number_of_anchor: as an anchor.
+  int64_t number_of(const std::string& text) { return number_of(text_prompt_, text); }
+  int64_t number_of_anchor(const std::string& text) { return number_of(anchor_prompt_, text); }
   void add(const std::string& anchor, const std::string& positive, const std::vector<std::string>& negatives);
 
  private:
+  int64_t number_of(const std::string& prompt, const std::string& text);
+  std::string anchor_prompt_, text_prompt_;
   std::unordered_map<std::string, int64_t> numbers_;
 };
 

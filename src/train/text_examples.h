@@ -15,9 +15,11 @@ std::string describe_lengths(std::span<const Sequence> sequences, int64_t num_tr
 // Texts, pairs or several texts an example, tokenized once and kept.
 class TextExamples {
  public:
-  // Each row is one sequence: a text, or two that the model reads together.
+  // Each row is one sequence: a text, or two that the model reads together. prompts: none, one that goes
+  // before all texts, or one for each (not with pairs).
   TextExamples(const Tokenizer& tokenizer, ThreadPool& pool, std::span<const std::string> texts,
-               std::span<const std::string> pairs, int64_t max_length);
+               std::span<const std::string> pairs, int64_t max_length,
+               std::span<const std::string> prompts = {});
   int64_t size() const { return static_cast<int64_t>(sequences_.size()); }
   const Sequence& operator[](int64_t i) const { return sequences_[i]; }
   std::span<const Sequence> one(int64_t i) const { return {&sequences_[i], 1}; }

@@ -6,33 +6,43 @@
 
 namespace penjing::train {
 
+namespace fs = std::filesystem;
+
 namespace {
 
-void make_folder(const std::filesystem::path& folder) {
+void make_folder(const fs::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  fs::create_directories(folder, error);
   if (error) fail(ErrorKind::kIo, "{}: {}", folder.string(), error.message());
+}
+
+void require_absent(const fs::path& out) {
+  if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out))) {
+    fail(ErrorKind::kInput, "{}: is there already", out.string());
+  }
 }
 
 }  // namespace
 
-std::filesystem::path enter_training_folder(const std::filesystem::path& out, bool resume) {
-  namespace fs = std::filesystem;
+fs::path training_folder(const fs::path& out) {
+  return out.string() + ".training";
+}
+
+FolderLock enter_training_folder(const fs::path& out, bool resume) {
   if (out.empty()) fail(ErrorKind::kInput, "no folder for the result");
-  if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out))) {
-    fail(ErrorKind::kInput, "{}: is there already", out.string());
-  }
-  const fs::path folder = out.string() + ".training";
-  const bool begun = !find_checkpoints(folder).empty();
-  if (begun && !resume) {
+  require_absent(out);
+  const fs::path folder = training_folder(out);
+  make_folder(folder);
+  FolderLock lock(folder, "trains here; wait for it, or choose another --out");
+  require_absent(out);  // that process may have ended in between
+  if (!resume && !find_checkpoints(folder).empty()) {
     fail(ErrorKind::kInput, "{}: a run was begun here; --resume goes on with it, or remove the folder",
          folder.string());
   }
-  make_folder(folder);
-  return folder;
+  return lock;
 }
 
-bool enter_step_folder(const std::filesystem::path& folder) {
+bool enter_step_folder(const fs::path& folder) {
   if (read_launch_environment().distributed()) {
     fail(ErrorKind::kUnsupported,
          "a recipe runs in one process; several ranks: penjing finetune or pretrain");

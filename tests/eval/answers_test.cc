@@ -2,10 +2,76 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <set>
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "eval/answer_text.h"
+#include "text/unicode.h"
 
 namespace penjing {
 namespace {
+
+constexpr AnswerRules kRules[] = {AnswerRules::kSquad1, AnswerRules::kSquad2};
+
+// tools/oracles/answers_reference.py: the rules of SQuAD's scripts in Python.
+Json reference() {
+  return Json::parse(
+      read_text_file(std::string(PENJING_SOURCE_DIR) + "/tests/data/answers_reference.json", 1 << 20),
+      "answers_reference.json");
+}
+
+TEST(Answers, AreScoredAsSquadsScriptsDoOnStrangeStrings) {
+  const Json stored = reference();
+  int partial = 0, different = 0;
+  for (const Json& one : stored.find("cases")->as_array("cases")) {
+    const std::string predicted = one.find("predicted")->as_string("");
+    std::vector<Question::Answer> right;
+    for (const Json& answer : one.find("right")->as_array("")) right.push_back({answer.as_string(""), 0});
+    EXPECT_EQ(normalize_answer(predicted), one.find("normal")->as_string("")) << predicted;
+    const auto& exact = one.find("exact")->as_array("");
+    const auto& f1 = one.find("f1")->as_array("");
+    for (std::size_t rules = 0; rules < 2; ++rules) {
+      EXPECT_EQ(answer_exact(predicted, right, kRules[rules]), exact[rules].as_double("")) << predicted;
+      EXPECT_EQ(answer_f1(predicted, right, kRules[rules]), f1[rules].as_double("")) << predicted;
+    }
+    partial += f1[0].as_double("") > 0 && f1[0].as_double("") < 1 ? 1 : 0;
+    different += f1[0].as_double("") != f1[1].as_double("") ? 1 : 0;
+  }
+  EXPECT_GT(partial, 40);
+  EXPECT_GT(different, 5);
+}
+
+std::string utf8(uint32_t c) {
+  std::string text;
+  append_utf8(text, c);
+  return text;
+}
+
+TEST(Answers, AreNormalizedAsPythonDoesForEveryCodePoint) {
+  const Json stored = reference();
+  std::set<uint32_t> unassigned;
+  for (const Json& range : stored.find("unassigned")->as_array("")) {
+    const auto& ends = range.as_array("");
+    for (int64_t c = ends[0].as_int(""); c <= ends[1].as_int(""); ++c)
+      unassigned.insert(static_cast<uint32_t>(c));
+  }
+  const auto& blocks = stored.find("blocks")->as_array("");
+  ASSERT_EQ(blocks.size(), 0x110000u / 4096);
+  for (uint32_t block = 0; block < blocks.size(); ++block) {
+    std::string forms;
+    for (uint32_t c = block * 4096; c < (block + 1) * 4096; ++c) {
+      if ((c >= 0xD800 && c < 0xE000) || unassigned.contains(c)) continue;
+      const std::string x = utf8(c);
+      forms += normalize_answer("the" + x + "a b" + x + "an") + "\n";
+      forms += normalize_answer(x + " Α" + x + "Σ" + x) + "\n";
+      forms += normalize_answer(x + "Σ ΑΣ" + x + "Α") + "\n";
+    }
+    EXPECT_EQ(sha256_hex(std::as_bytes(std::span(forms))).substr(0, 16), blocks[block].as_string(""))
+        << "code points from " << block * 4096;
+  }
+}
 
 // Expected values are those of SQuAD's evaluate-v2.0.py (normalize_answer), run in Python.
 TEST(Answers, AreNormalizedAsSquadsScriptDoes) {
@@ -24,14 +90,14 @@ TEST(Answers, AreNormalizedAsSquadsScriptDoes) {
 
 TEST(Answers, F1IsOfBagsOfWords) {
   const std::vector<Question::Answer> right = {{"the big red house", 0}, {"house house", 9}};
-  EXPECT_NEAR(answer_f1("a red house", right), 2 * 2.0 / (2 + 3), 1e-12);
-  EXPECT_NEAR(answer_f1("House, house", right), 1, 1e-12);
-  EXPECT_EQ(answer_exact("House, house", right), 1);
-  EXPECT_EQ(answer_exact("house", right), 0);
-  EXPECT_NEAR(answer_f1("house", right), 2 * 1.0 / 3, 1e-12);
-  EXPECT_EQ(answer_f1("", right), 0);
-  EXPECT_EQ(answer_f1("", {}), 1);
-  EXPECT_EQ(answer_f1("house", {}), 0);
+  EXPECT_NEAR(answer_f1("a red house", right, AnswerRules::kSquad2), 2 * 2.0 / (2 + 3), 1e-12);
+  EXPECT_NEAR(answer_f1("House, house", right, AnswerRules::kSquad2), 1, 1e-12);
+  EXPECT_EQ(answer_exact("House, house", right, AnswerRules::kSquad2), 1);
+  EXPECT_EQ(answer_exact("house", right, AnswerRules::kSquad2), 0);
+  EXPECT_NEAR(answer_f1("house", right, AnswerRules::kSquad2), 2 * 1.0 / 3, 1e-12);
+  EXPECT_EQ(answer_f1("", right, AnswerRules::kSquad2), 0);
+  EXPECT_EQ(answer_f1("", {}, AnswerRules::kSquad2), 1);
+  EXPECT_EQ(answer_f1("house", {}, AnswerRules::kSquad2), 0);
 }
 
 AnswerWindow window_of(int64_t first, int tokens, int begin) {

@@ -44,6 +44,7 @@ TaskModel letter_model() {
     }
     return rows;
   };
+  model.embed_queries = model.embed_documents = model.embed;
   return model;
 }
 

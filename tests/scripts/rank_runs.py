@@ -25,6 +25,11 @@ def trainer_is_built():
     return (program().parent / "penjing-train").exists()
 
 
+def require_gloo():
+    if os.environ.get("PENJING_GLOO") == "0":
+        skip("the trainer is built without Gloo: one process only")
+
+
 def write_inputs(folder):
     """folder/model, and folder/data with CoLA's head: train.tsv, dev.tsv, the sentences in texts.txt."""
     if not trainer_is_built():
@@ -172,6 +177,19 @@ def curve(out):
     """[(step, loss)] as train.jsonl has it."""
     lines = (json.loads(line) for line in pathlib.Path(f"{out}.training/train.jsonl").read_text().splitlines())
     return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+
+def wait_for_logged_step(run, step):
+    until = time.monotonic() + PATIENCE
+    log = pathlib.Path(f"{run.out}.training/train.jsonl")
+    while time.monotonic() < until:
+        if log.exists() and any(s >= step for s, _ in curve(run.out)):
+            return
+        if any(process.poll() is not None for process in run.ranks):
+            sys.exit(f"{run.out.name}: ended before step {step}: {run.wait(5)}")
+        time.sleep(0.02)
+    run.kill()
+    sys.exit(f"{run.out.name}: step {step} is not logged after {PATIENCE} s")
 
 
 def compare(what, out, report, reference, reference_report, limit=1e-5):

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from program import skip
-from rank_runs import Run, compare, write_inputs
+from rank_runs import Run, compare, require_gloo, write_inputs
 
 STEPS = 50
 LONG = ("--max-steps", 4 * STEPS, "--no-eval", "--save-steps", 10)
@@ -100,6 +100,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         write_inputs(work)
+        require_gloo()
         try:
             try:
                 hosts.make()

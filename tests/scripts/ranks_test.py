@@ -1,14 +1,16 @@
 """`penjing finetune` on several ranks of this machine: 2 and 4 give the loss curve and the weights of one; a rank that is
 killed, hangs or is interrupted stops the others in time with an error that names it, and the run goes on from its
-checkpoint with another number of ranks; ranks that differ are refused. Dropout is on."""
+checkpoint with another number of ranks; a signal while rank 0 scores stops all too; ranks that differ are refused.
+Dropout is on."""
 
+import json
 import pathlib
 import signal
 import sys
 import tempfile
 import time
 
-from rank_runs import Run, checkpoints, compare, weights, write_inputs
+from rank_runs import Run, checkpoints, compare, require_gloo, wait_for_logged_step, weights, write_inputs
 
 STEPS = 50
 CURVE = ("--max-steps", STEPS, "--no-eval")
@@ -86,6 +88,37 @@ def interrupted(work):
     print(f"interrupted: a signal to one rank stopped both, resumed at {report['first_step']} with 3", flush=True)
 
 
+def interrupted_while_scoring(work):
+    """SIGTERM to either rank while rank 0 scores a held-back split that takes seconds: both stop, and the run that goes
+    on ends with the bits of one that was never stopped."""
+    work = work / "scoring"
+    work.mkdir()
+    write_inputs(work)
+    dev = work / "data" / "dev.tsv"
+    dev.write_text(dev.read_text(encoding="utf-8") * 100, encoding="utf-8")
+    options = ("--max-steps", 30, "--eval-steps", 10)
+    whole = Run(work, "whole", 2, *options)
+    wanted = whole.finish()
+    for signalled, stopped_at in ((0, 20), (1, 21)):  # rank 1 is heard when rank 0 has scored, in the step after
+        run = Run(work, f"to-{signalled}", 2, *options)
+        wait_for_logged_step(run, 20)  # logged before its scoring begins
+        run.ranks[signalled].send_signal(signal.SIGTERM)
+        for rank, (status, _, messages) in enumerate(run.wait()):
+            if status != 130:
+                sys.exit(f"scoring, signal to rank {signalled}: rank {rank}: exit status {status}, wanted 130:\n{messages}")
+        if checkpoints(run.out) != [stopped_at]:
+            sys.exit(f"scoring, signal to rank {signalled}: checkpoints {checkpoints(run.out)}, wanted {stopped_at}")
+        state = json.loads(
+            pathlib.Path(f"{run.out}.training/checkpoint-{stopped_at}/trainer_state.json").read_text())
+        if state["evaluated"] != (signalled == 1):
+            sys.exit(f"scoring, signal to rank {signalled}: \"evaluated\" is {state['evaluated']}")
+        report = Run(work, f"to-{signalled}", 2, *options, "--resume").finish()
+        if weights(run.out) != weights(whole.out) or report["evaluations"] != wanted["evaluations"]:
+            sys.exit(f"scoring, signal to rank {signalled}: resumed to other weights or scores: "
+                     f"{report['evaluations']}, wanted {wanted['evaluations']}")
+        print(f"scoring: SIGTERM to rank {signalled} stopped both at step {stopped_at}, resumed to the same bits", flush=True)
+
+
 def refused(work):
     def expect(what, run, statuses, message):
         for rank, (found, output, messages) in enumerate(run.wait()):
@@ -104,9 +137,11 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         write_inputs(work)
+        require_gloo()
         same_curve(work)
         lost_ranks(work)
         interrupted(work)
+        interrupted_while_scoring(work)
         refused(work)
 
 

@@ -69,7 +69,14 @@ bool same(const at::Tensor& a, const at::Tensor& b) {
   return a.defined() && a.sizes() == b.sizes() && a.eq(b).all().item<bool>();
 }
 
-TEST(GlooCommunicator, GradientsAreSummedOverTheRanks) {
+class GlooCommunicator : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!kHasGloo) GTEST_SKIP() << "this LibTorch has no Gloo";
+  }
+};
+
+TEST_F(GlooCommunicator, GradientsAreSummedOverTheRanks) {
   constexpr int kRanks = 3;
   const auto errors = run_ranks(kRanks, {60, 64}, [](Communicator& ranks) {
     const auto r = static_cast<double>(ranks.rank());
@@ -116,7 +123,7 @@ TEST(GlooCommunicator, GradientsAreSummedOverTheRanks) {
   expect_no_errors(errors);
 }
 
-TEST(GlooCommunicator, SumsTextsAndWorkOfTheFirst) {
+TEST_F(GlooCommunicator, SumsTextsAndWorkOfTheFirst) {
   std::atomic<int> done = 0;
   const auto errors = run_ranks(4, {60}, [&](Communicator& ranks) {
     std::vector<double> numbers = {0.25, static_cast<double>(ranks.rank())};
@@ -137,7 +144,7 @@ TEST(GlooCommunicator, SumsTextsAndWorkOfTheFirst) {
   EXPECT_EQ(done, 2);
 }
 
-TEST(GlooCommunicator, ARankThatGivesUpIsNamedWithItsReason) {
+TEST_F(GlooCommunicator, ARankThatGivesUpIsNamedWithItsReason) {
   const auto errors = run_ranks(3, {60}, [](Communicator& ranks) {
     std::vector<double> numbers = {1};
     ranks.sum(numbers);
@@ -153,7 +160,7 @@ TEST(GlooCommunicator, ARankThatGivesUpIsNamedWithItsReason) {
   }
 }
 
-TEST(GlooCommunicator, ARankThatDoesNotComeIsNamed) {
+TEST_F(GlooCommunicator, ARankThatDoesNotComeIsNamed) {
   const auto begin = std::chrono::steady_clock::now();
   const auto errors = run_ranks(3, {2}, [](Communicator& ranks) {
     std::vector<double> numbers = {1};
@@ -168,7 +175,7 @@ TEST(GlooCommunicator, ARankThatDoesNotComeIsNamed) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
 }
 
-TEST(GlooCommunicator, AMissingRankIsNamedAtTheStart) {
+TEST_F(GlooCommunicator, AMissingRankIsNamedAtTheStart) {
   try {
     make_gloo_communicator(launch_of(0, 3, free_port()), {1});
     FAIL() << "met nobody";
@@ -178,7 +185,7 @@ TEST(GlooCommunicator, AMissingRankIsNamedAtTheStart) {
   }
 }
 
-TEST(GlooCommunicator, RanksThatWouldTrainSomethingElseAreRefused) {
+TEST_F(GlooCommunicator, RanksThatWouldTrainSomethingElseAreRefused) {
   const auto errors = run_ranks(3, {60}, [](Communicator& ranks) {
     Parameters parameters;
     parameters.add("weight", at::ones({2, 2}, at::kFloat));
@@ -252,7 +259,7 @@ Curve train_on(const TestFolder& folder, int ranks, int64_t bucket_bytes) {
   return curves[0];
 }
 
-TEST(GlooCommunicator, TwoAndFourRanksGiveTheLossCurveOfOne) {
+TEST_F(GlooCommunicator, TwoAndFourRanksGiveTheLossCurveOfOne) {
   const TestFolder folder("ranks");
   testing::write_tiny_folder(folder / "model", testing::TinyHead::kClassifier);
   write_sentences(folder / "data/train.tsv", 31);

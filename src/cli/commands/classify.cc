@@ -9,6 +9,8 @@
 #include "cli/labels.h"
 #include "cli/loaded_model.h"
 #include "data/text_lines.h"
+#include "model/prompts.h"
+#include "text/prompt_tokens.h"
 
 namespace penjing::cli {
 
@@ -48,6 +50,10 @@ int run(const CommonOptions& common) {
   EncodeOptions how;
   how.max_length = loaded.max_length;
   how.ids_only = true;
+  // A classifier of embeddings reads texts as they are embedded.
+  const std::string prompt = is_sentence_classifier(loaded.model) && !options.pairs
+                                 ? prompt_for(loaded.model.sentence, TextRole::kText)
+                                 : "";
   std::vector<Encoding> encodings;
   int64_t truncated = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -57,18 +63,20 @@ int run(const CommonOptions& common) {
     encodings.push_back(options.pairs
                             ? loaded.tokenizer->encode_pair(std::string_view(texts[i]).substr(0, tab),
                                                             std::string_view(texts[i]).substr(tab + 1), how)
-                            : loaded.tokenizer->encode(texts[i], how));
+                            : loaded.tokenizer->encode(prompt + texts[i], how));
     truncated += encodings.back().truncated ? 1 : 0;
   }
   if (truncated > 0)
     log_warning("{} of {} texts were cut to {} tokens", truncated, texts.size(), how.max_length);
   std::vector<std::vector<ScoredLabel>> results(texts.size());
-  predict_all(*loaded.predictor, encodings, OutputKind::kClassLogits, "classify",
-              [&](std::size_t i, const float* row, int64_t, int64_t dim) {
-                results[i] = score_labels(loaded.model, {row, static_cast<std::size_t>(dim)}, options.raw);
-                if (options.top_k > 0 && results[i].size() > static_cast<std::size_t>(options.top_k))
-                  results[i].resize(static_cast<std::size_t>(options.top_k));
-              });
+  predict_all(
+      *loaded.predictor, encodings, OutputKind::kClassLogits, "classify",
+      [&](std::size_t i, const float* row, int64_t, int64_t dim) {
+        results[i] = score_labels(loaded.model, {row, static_cast<std::size_t>(dim)}, options.raw);
+        if (options.top_k > 0 && results[i].size() > static_cast<std::size_t>(options.top_k))
+          results[i].resize(static_cast<std::size_t>(options.top_k));
+      },
+      nullptr, kBatchTokens, count_prompt_tokens(*loaded.tokenizer, prompt));
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (common.json) {
       Json list = Json::array();

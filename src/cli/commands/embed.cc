@@ -10,7 +10,9 @@
 #include "cli/loaded_model.h"
 #include "data/npy.h"
 #include "data/text_lines.h"
+#include "model/prompts.h"
 #include "numerics/float16.h"
+#include "text/prompt_tokens.h"
 
 namespace penjing::cli {
 
@@ -53,17 +55,10 @@ void declare(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 20));
 }
 
-std::string find_prompt(const Model& model) {
+std::string choose_prompt(const SentenceSpec& spec) {
   if (!options.prompt.empty()) return options.prompt;
-  const std::string name = options.prompt_name.empty() ? model.sentence.default_prompt : options.prompt_name;
-  if (name.empty()) return "";
-  std::string known;
-  for (const auto& [key, text] : model.sentence.prompts) {
-    if (key == name) return text;
-    known += (known.empty() ? "" : ", ") + key;
-  }
-  fail(ErrorKind::kInput, "--prompt-name \"{}\": the model has {}", name,
-       known.empty() ? "no prompts" : known);
+  return options.prompt_name.empty() ? prompt_for(spec, TextRole::kText)
+                                     : find_prompt(spec, options.prompt_name);
 }
 
 void scale_to_one(std::vector<float>& row) {
@@ -156,7 +151,7 @@ int run(const CommonOptions& common) {
     fail(ErrorKind::kInput, "{}: no pooling is described (modules.json); choose one with --pooling",
          options.model);
   }
-  const std::string prompt = find_prompt(loaded.model);
+  const std::string prompt = choose_prompt(loaded.model.sentence);
   bool model_normalizes = false;
   for (const auto& module : loaded.model.sentence.modules)
     model_normalizes |= module.kind == SentenceModule::Kind::kNormalize;
@@ -174,9 +169,7 @@ int run(const CommonOptions& common) {
   how.max_length = options.max_length > 0 ? std::min(options.max_length, loaded.predictor->max_length())
                                           : loaded.max_length;
   how.ids_only = true;
-  // As Sentence-Transformers counts it: the prompt's own encoding less its closing token.
-  const int64_t prompt_length =
-      prompt.empty() ? 0 : static_cast<int64_t>(loaded.tokenizer->encode(prompt).ids.size()) - 1;
+  const int64_t prompt_length = count_prompt_tokens(*loaded.tokenizer, prompt);
 
   // A block of texts at a time, in the order of the input, so that memory stays bounded however long the
   // input is.

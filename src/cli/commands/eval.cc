@@ -50,6 +50,17 @@ void declare(CLI::App& app) {
                  "masked: hide 1 piece in N at once (faster); 0 = one at a time")
       ->capture_default_str()
       ->check(CLI::Range(0, 1000));
+  // Without them: what the model was trained with, else what its length allows.
+  AnswerInput& answers = options.input.answers;
+  app.add_option("--max-length", answers.max_length, "qa: tokens of a window")->check(CLI::Range(8, 1 << 20));
+  app.add_option("--doc-stride", answers.doc_stride, "qa: tokens of the text that neighbouring windows share")
+      ->check(CLI::Range(0, 1 << 20));
+  app.add_option("--max-question-length", answers.max_question_length, "qa: tokens of a question")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--max-answer-length", answers.max_answer_length, "qa: tokens of an answer")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--null-threshold", answers.null_threshold,
+                 "qa: \"no answer\" must score so much above the best answer");
   app.add_option("--predictions", options.predictions,
                  "file to write what the model says of each example, a line of JSON each");
   app.add_option("--limit", options.limit, "the first N examples only")->check(CLI::PositiveNumber);
@@ -58,11 +69,12 @@ void declare(CLI::App& app) {
 
 TaskResult run_task(const Task& task, const std::string& name, const CommonOptions& common,
                     const std::shared_ptr<ThreadPool>& pool) {
-  LoadedModel loaded = load_model(name, common,
-                                  {"",
-                                   {OutputKind::kEmbedding, OutputKind::kClassLogits,
-                                    OutputKind::kTokenLogits, OutputKind::kMaskedLogits}},
-                                  pool);
+  LoadedModel loaded =
+      load_model(name, common,
+                 {"",
+                  {OutputKind::kEmbedding, OutputKind::kClassLogits, OutputKind::kTokenLogits,
+                   OutputKind::kMaskedLogits, OutputKind::kSpanLogits}},
+                 pool);
   TaskInput input = options.input;
   input.limit = static_cast<std::size_t>(options.limit);
   input.classifier = options.classifier == "knn" ? Classifier::kNeighbours : Classifier::kLinear;

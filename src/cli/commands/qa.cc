@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "cli/loaded_model.h"
+#include "eval/answers.h"
 #include "text/unicode.h"
 
 namespace penjing::cli {
@@ -15,7 +16,7 @@ namespace {
 struct Options {
   std::string model, question, context, context_file;
   int top_k = 1, max_answer = 15;
-  int64_t stride = 128, max_length = 384;
+  AnswerInput windows;
 };
 Options options;
 
@@ -28,11 +29,13 @@ void declare(CLI::App& app) {
   app.add_option("--max-answer-len", options.max_answer, "tokens an answer may have")
       ->capture_default_str()
       ->check(CLI::Range(1, 512));
-  app.add_option("--doc-stride", options.stride, "tokens that neighbouring windows of a long context share")
-      ->capture_default_str()
+  app.add_option(
+         "--doc-stride", options.windows.doc_stride,
+         "tokens that neighbouring windows of a long context share; default: as the model was trained, else "
+         "128, at most a third of a window")
       ->check(CLI::Range(0, 512));
-  app.add_option("--max-length", options.max_length, "tokens a window, question included")
-      ->capture_default_str()
+  app.add_option("--max-length", options.windows.max_length,
+                 "tokens a window, question included; default: as the model was trained, else 384")
       ->check(CLI::Range(8, 1 << 20));
 }
 
@@ -43,11 +46,11 @@ struct Answer {
 
 // Answers of one window: spans with the highest p(start) p(end), starts and ends softmaxed over the window's
 // context.
-void collect(const Prediction& logits, const std::vector<std::pair<int32_t, int32_t>>& offsets, int64_t first,
-             std::vector<Answer>& answers) {
+void collect(const Prediction& logits, const AnswerWindow& window, std::vector<Answer>& answers) {
+  const auto& offsets = window.offsets;
   const auto count = static_cast<int64_t>(offsets.size());
   const auto at = [&](int64_t token, int64_t side) {
-    return double{logits.values[static_cast<std::size_t>((first + token) * 2 + side)]};
+    return double{logits.values[static_cast<std::size_t>((window.first + token) * 2 + side)]};
   };
   double high[2] = {-1e300, -1e300}, total[2] = {0, 0};
   for (int side = 0; side < 2; ++side) {
@@ -72,45 +75,19 @@ int run(const CommonOptions& common) {
   LoadedModel loaded = load_model(options.model, common, {"", {OutputKind::kSpanLogits}});
   if (!loaded.predictor->supports(OutputKind::kSpanLogits))
     fail(ErrorKind::kUnsupported, "{}: no question answering head", options.model);
-  EncodeOptions plain;
-  plain.add_special_tokens = false;
-  const Encoding question = loaded.tokenizer->encode(options.question, plain),
-                 whole = loaded.tokenizer->encode(context, plain);
-  if (whole.ids.empty()) fail(ErrorKind::kInput, "the context is empty");
-  // The template around both, from an encoding of the pair with one token of context.
-  const Encoding shape = loaded.tokenizer->encode_pair(options.question, "a");
-  const auto added =
-      static_cast<int64_t>(std::count(shape.special_mask.begin(), shape.special_mask.end(), uint8_t{1}));
-  const int64_t limit = std::min(options.max_length, loaded.predictor->max_length());
-  const int64_t room = limit - added - static_cast<int64_t>(question.ids.size());
-  if (room < 1)
-    fail(ErrorKind::kInput, "the question has {} tokens; {} fit beside a context", question.ids.size(),
-         limit - added - 1);
-  const int64_t step = room - std::min(options.stride, room - 1);
+  const int64_t longest = loaded.predictor->max_length();
+  AnswerInput trained = read_trained_answers(loaded.model.config);
+  if (!trained.max_length) trained.max_length = std::min<int64_t>(384, longest);
+  WindowOptions how = window_options(options.windows, trained, longest);
+  how.max_question_length = how.max_length;  // is never cut: windows without room are refused
   std::vector<Answer> answers;
-  const auto total = static_cast<int64_t>(whole.ids.size());
-  for (int64_t begin = 0;; begin += step) {
-    const int64_t end = std::min(begin + room, total);
-    std::vector<int32_t> ids, types;
-    int64_t first = 0;
-    for (std::size_t i = 0; i < shape.ids.size(); ++i) {
-      if (shape.sequence[i] == 1) {
-        if (i > 0 && shape.sequence[i - 1] == 1) continue;
-        first = static_cast<int64_t>(ids.size());
-        ids.insert(ids.end(), whole.ids.begin() + begin, whole.ids.begin() + end);
-        types.resize(ids.size(), shape.type_ids[i]);
-      } else {
-        ids.push_back(shape.ids[i]);
-        types.push_back(shape.type_ids[i]);
-      }
-    }
+  for (const AnswerWindow& window : make_windows(*loaded.tokenizer, options.question, context, how)) {
+    if (window.offsets.empty()) fail(ErrorKind::kInput, "the context is empty");
     RaggedBatch batch;
-    batch.append(ids, types);
+    batch.append(window.ids, window.types);
     Request request;
     request.kind = OutputKind::kSpanLogits;
-    const Prediction logits = loaded.predictor->predict(batch, request);
-    collect(logits, {whole.offsets.begin() + begin, whole.offsets.begin() + end}, first, answers);
-    if (end == total) break;
+    collect(loaded.predictor->predict(batch, request), window, answers);
   }
   std::stable_sort(answers.begin(), answers.end(),
                    [](const Answer& a, const Answer& b) { return a.score > b.score; });

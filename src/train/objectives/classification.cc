@@ -58,6 +58,7 @@ class Classification final : public Objective {
   int64_t num_examples() const override { return texts_.size(); }
   int64_t class_of(int64_t example) const override { return targets_[example]; }
   std::span<const Sequence> sequences(int64_t example) const override { return texts_.one(example); }
+  std::string target(int64_t example) const override { return classes_[targets_[example]]; }
   double weight(int64_t example) const override { return weights_.empty() ? 1 : weights_[targets_[example]]; }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,

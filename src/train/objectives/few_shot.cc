@@ -11,6 +11,7 @@
 #include "eval/linear_probe.h"
 #include "eval/metrics.h"
 #include "io/sentence_modules.h"
+#include "model/prompts.h"
 #include "train/chunked_loss.h"
 #include "train/forward_all.h"
 #include "train/losses.h"
@@ -100,7 +101,9 @@ class FewShot final : public Objective {
       classes_.push_back(numbers.at(example.label));
       ++counts_[static_cast<std::size_t>(classes_.back())];
     }
-    const TextExamples texts(tokenizer, *input.pool, texts_of(data), {}, input.max_length);
+    const std::string prompt = prompt_for(model.sentence, TextRole::kText);
+    const TextExamples texts(tokenizer, *input.pool, texts_of(data), {}, input.max_length,
+                             std::span(&prompt, 1));
     truncated_ = texts.num_truncated();
     for (int64_t i = 0; i < texts.size(); ++i) texts_.push_back(texts[i]);
     pairs_ = draw_pairs(classes_, static_cast<int>(names_.size()), iterations, input.seed);
@@ -113,6 +116,11 @@ class FewShot final : public Objective {
   int64_t num_examples() const override { return static_cast<int64_t>(pairs_.size()); }
   std::span<const Sequence> sequences(int64_t example) const override {
     return {sequences_.data() + 2 * example, 2};
+  }
+  // The classes of both texts, which the classifier learns too.
+  std::string target(int64_t example) const override {
+    const LabelledPair& pair = pairs_[static_cast<std::size_t>(example)];
+    return names_[classes_[pair.first]] + "\n" + names_[classes_[pair.second]];
   }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,

@@ -148,6 +148,7 @@ class MaskedLm final : public Objective {
   double epoch() const override { return static_cast<double>(epoch_); }
 
   std::span<const Sequence> sequences(int64_t example) const override { return {&at(example).sequence, 1}; }
+  std::string target(int64_t) const override { return {}; }
   double weight(int64_t example) const override {
     return static_cast<double>(at(example).masks.labels.size());
   }

@@ -52,6 +52,12 @@ class MultiLabel final : public Objective {
 
   int64_t num_examples() const override { return texts_.size(); }
   std::span<const Sequence> sequences(int64_t example) const override { return texts_.one(example); }
+  std::string target(int64_t example) const override {
+    std::string names;
+    for (const std::size_t label : labels_[static_cast<std::size_t>(example)])
+      names += classes_[label] + "\n";
+    return names;
+  }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,
                int64_t) const override {

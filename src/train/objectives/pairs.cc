@@ -3,6 +3,7 @@
 // held-back pairs: the right text among all of them.
 #include "data/text_tuples.h"
 #include "eval/ranking.h"
+#include "model/prompts.h"
 #include "train/ranking_objective.h"
 
 namespace penjing::train {
@@ -30,7 +31,8 @@ RetrievalSet as_retrieval(const TextTuples& tuples) {
 std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input) {
   const TextTuples train =
       read_text_tuples(find_split(input.data.data, input.train_split), input.data.columns);
-  RankingData data;
+  RankingData data(prompt_for(model.sentence, TextRole::kQuery),
+                   prompt_for(model.sentence, TextRole::kDocument));
   data.file = train.file;
   data.reading = train.reading;
   for (const TextTuple& row : train.rows) {

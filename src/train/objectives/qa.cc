@@ -10,7 +10,6 @@
 #include "data/questions.h"
 #include "eval/answers.h"
 #include "text/unicode.h"
-#include "train/forward_all.h"
 #include "train/losses.h"
 #include "train/new_head.h"
 #include "train/objective_params.h"
@@ -21,19 +20,10 @@ namespace penjing::train {
 
 namespace {
 
-QuestionData read(const ObjectiveInput& input, const std::string& split) {
-  QuestionData data = read_questions(find_questions(input.data.data, split));
-  if (input.data.limit > 0 && data.questions.size() > input.data.limit) {
-    data.questions.resize(input.data.limit);
-    data.num_unanswerable = static_cast<std::size_t>(std::count_if(
-        data.questions.begin(), data.questions.end(), [](const Question& q) { return q.answers.empty(); }));
-  }
-  return data;
-}
-
 class QuestionAnswering final : public Objective {
  public:
-  QuestionAnswering(const Tokenizer& tokenizer, const ObjectiveInput& input, const QuestionData& data)
+  QuestionAnswering(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input,
+                    const QuestionData& data)
       : tokenizer_(tokenizer),
         input_(input),
         file_(data.file),
@@ -41,15 +31,17 @@ class QuestionAnswering final : public Objective {
         questions_(data.questions.size()),
         unanswerable_(data.num_unanswerable) {
     ObjectiveParams params(input.params);
-    windows_.max_length = input.max_length;
-    windows_.doc_stride =
-        params.integer("doc_stride", std::min<int64_t>(128, input.max_length / 3), 0, input.max_length);
-    windows_.max_question_length = params.integer(
-        "max_question_length", std::min<int64_t>(64, input.max_length / 3), 1, input.max_length);
-    search_.max_tokens = params.integer("max_answer_length", 30, 1, 1 << 20);
-    search_.null_threshold = params.number("null_threshold", 0, -1e6, 1e6);
-    search_.may_be_missing = data.num_unanswerable > 0;
+    AnswerInput answers;
+    answers.max_length = input.max_length;
+    const WindowOptions usual = window_options(answers, {}, input.max_length);
+    answers.doc_stride = params.integer("doc_stride", usual.doc_stride, 0, input.max_length);
+    answers.max_question_length =
+        params.integer("max_question_length", usual.max_question_length, 1, input.max_length);
+    answers.max_answer_length = params.integer("max_answer_length", AnswerOptions().max_tokens, 1, 1 << 20);
+    answers.null_threshold = params.number("null_threshold", 0, -1e6, 1e6);
     params.refuse_others();
+    write_trained_answers(model.config, answers);
+    windows_ = window_options(answers, {}, input.max_length);
     for (const Question& question : data.questions) {
       check_interrupt();
       for (AnswerWindow& window :
@@ -70,6 +62,9 @@ class QuestionAnswering final : public Objective {
   int64_t num_examples() const override { return static_cast<int64_t>(sequences_.size()); }
   std::span<const Sequence> sequences(int64_t example) const override {
     return {sequences_.data() + example, 1};
+  }
+  std::string target(int64_t example) const override {
+    return fmt::format("{} {}", targets_[example].first, targets_[example].second);
   }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,
@@ -97,45 +92,10 @@ class QuestionAnswering final : public Objective {
   }
 
   TaskResult evaluate(const Network& network, const ForwardContext& context) const override {
-    const QuestionData data = read(input_, input_.eval_split);
-    AnswerOptions options = search_;
-    options.may_be_missing = data.num_unanswerable > 0;
-    std::vector<AnswerWindow> windows;
-    std::vector<std::size_t> owners;
-    for (std::size_t q = 0; q < data.questions.size(); ++q) {
-      const Question& question = data.questions[q];
-      for (AnswerWindow& window :
-           make_windows(tokenizer_, question.question, data.contexts[question.context], windows_)) {
-        windows.push_back(std::move(window));
-        owners.push_back(q);
-      }
-    }
-    std::vector<Sequence> sequences;
-    for (const AnswerWindow& window : windows) sequences.push_back({window.ids, window.types});
-    std::vector<const Sequence*> pointers;
-    for (const Sequence& sequence : sequences) pointers.push_back(&sequence);
-    std::vector<AnswerSearch> searches(data.questions.size(), AnswerSearch(options));
-    ForwardContext quiet = context;
-    quiet.training = false;
-    forward_all(
-        network, quiet, pointers, kEvaluationTokens,
-        [&](int64_t first, const PackedBatch& batch, const at::Tensor& hidden) {
-          const at::Tensor logits = run_head(network.model->description, network.parameters,
-                                             HeadKind::kQuestionAnswering, hidden, batch, at::Tensor(), quiet)
-                                        .to(at::kCPU)
-                                        .contiguous();
-          for (int64_t s = 0; s < batch.num_sequences(); ++s) {
-            const auto w = static_cast<std::size_t>(first + s);
-            const float* values = logits.data_ptr<float>() + 2 * batch.offsets[static_cast<std::size_t>(s)];
-            searches[owners[w]].add(windows[w], {values, static_cast<std::size_t>(2 * batch.length(s))});
-          }
-        });
-    std::vector<std::pair<int64_t, int64_t>> spans;
-    for (const AnswerSearch& search : searches) spans.push_back(search.span());
-    TaskResult result = score_answers(data, spans);
-    result.how =
-        fmt::format("own head, windows of {} tokens that share {}", windows_.max_length, windows_.doc_stride);
-    return result;
+    TaskInput input = input_.data;
+    input.split = input_.eval_split;
+    return find_task("qa")->run(
+        make_task_model(network, tokenizer_, context, input_.max_length, *input_.pool), input);
   }
   bool has_evaluation() const override { return !input_.eval_split.empty(); }
 
@@ -155,16 +115,15 @@ class QuestionAnswering final : public Objective {
   std::string reading_;
   std::size_t questions_, unanswerable_;
   WindowOptions windows_;
-  AnswerOptions search_;
   std::vector<Sequence> sequences_;                   // of windows
   std::vector<std::pair<int64_t, int64_t>> targets_;  // first and last token of the answer
   int64_t without_ = 0;
 };
 
 std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input) {
-  const QuestionData data = read(input, input.train_split);
+  const QuestionData data = read_questions(input.data.data, input.train_split, input.data.limit);
   give_head(model, "ForQuestionAnswering", {}, "", input.seed);
-  return std::make_unique<QuestionAnswering>(tokenizer, input, data);
+  return std::make_unique<QuestionAnswering>(model, tokenizer, input, data);
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ class Regression final : public Objective {
 
   int64_t num_examples() const override { return texts_.size(); }
   std::span<const Sequence> sequences(int64_t example) const override { return texts_.one(example); }
+  std::string target(int64_t example) const override { return fmt::format("{}", targets_[example]); }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,
                int64_t) const override {

@@ -3,6 +3,7 @@
 // on the same corpus.
 #include "base/error.h"
 #include "data/retrieval_set.h"
+#include "model/prompts.h"
 #include "train/ranking_objective.h"
 
 namespace penjing::train {
@@ -11,7 +12,8 @@ namespace {
 
 std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input) {
   const RetrievalSet set = read_retrieval_set(input.data.data, input.train_split);
-  RankingData data;
+  RankingData data(prompt_for(model.sentence, TextRole::kQuery),
+                   prompt_for(model.sentence, TextRole::kDocument));
   data.file = input.data.data;
   data.reading = set.reading;
   std::vector<int64_t> numbers;
@@ -33,7 +35,7 @@ std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const 
     }
     // Beyond the limit too: they are never wrong.
     for (const std::size_t document : relevant)
-      data.right[data.number_of(query.text)].insert(numbers[document]);
+      data.right[data.number_of_anchor(query.text)].insert(numbers[document]);
   }
   TaskInput held_back = input.data;
   held_back.split = input.eval_split;

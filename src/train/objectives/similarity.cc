@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/prompts.h"
 #include "train/chunked_loss.h"
 #include "train/losses.h"
 #include "train/objective_params.h"
@@ -31,7 +32,8 @@ class Similarity final : public Objective {
       texts.push_back(example.pair);
       scores_.push_back(score_of(data, example));
     }
-    const TextExamples encoded(tokenizer, *input.pool, texts, {}, input.max_length);
+    const std::string prompt = prompt_for(model.sentence, TextRole::kText);
+    const TextExamples encoded(tokenizer, *input.pool, texts, {}, input.max_length, std::span(&prompt, 1));
     truncated_ = encoded.num_truncated();
     for (int64_t i = 0; i < encoded.size(); ++i) sequences_.push_back(encoded[i]);
     const auto [low, high] = std::minmax_element(scores_.begin(), scores_.end());
@@ -44,6 +46,7 @@ class Similarity final : public Objective {
   std::span<const Sequence> sequences(int64_t example) const override {
     return {sequences_.data() + 2 * example, 2};
   }
+  std::string target(int64_t example) const override { return fmt::format("{}", scores_[example]); }
   bool is_sum() const override { return !cosent_; }
 
   LossSum loss(const Network& network, const ForwardContext& context, std::span<const int64_t> examples,

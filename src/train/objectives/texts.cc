@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "data/text_lines.h"
+#include "model/prompts.h"
 #include "train/objective_params.h"
 #include "train/sentence_encoder.h"
 #include "train/task_model.h"
@@ -41,10 +42,13 @@ class Texts final : public Objective {
       if (input.data.limit > 0 && texts.size() >= input.data.limit) break;
     }
     if (texts.empty()) fail(ErrorKind::kInput, "{}: no text in it", file_.string());
-    texts_.emplace(tokenizer, *input.pool, texts, std::vector<std::string>(), input.max_length);
+    std::vector<std::string> prompt;
+    if (!classifies_) prompt = {prompt_for(model.sentence, TextRole::kText)};
+    texts_.emplace(tokenizer, *input.pool, texts, std::vector<std::string>(), input.max_length, prompt);
   }
 
   int64_t num_examples() const override { return texts_->size(); }
+  std::string target(int64_t) const override { return {}; }
   bool has_loss() const override { return false; }
   std::span<const Sequence> sequences(int64_t example) const override { return texts_->one(example); }
 

@@ -75,6 +75,12 @@ class Tokens final : public Objective {
   std::span<const Sequence> sequences(int64_t example) const override {
     return {&words_.sequences[static_cast<std::size_t>(example)], 1};
   }
+  std::string target(int64_t example) const override {
+    std::string text;
+    for (const Label& label : labels_[static_cast<std::size_t>(example)])
+      text += fmt::format("{} {}\n", label.token, classes_[label.target]);
+    return text;
+  }
   double weight(int64_t example) const override {
     double sum = 0;
     for (const Label& label : labels_[static_cast<std::size_t>(example)]) {

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "data/text_tuples.h"
 #include "eval/agreement.h"
+#include "model/prompts.h"
 #include "train/ranking_objective.h"
 
 namespace penjing::train {
@@ -45,7 +46,8 @@ TextTuples read(const ObjectiveInput& input, const std::string& split) {
 
 std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input) {
   const TextTuples train = read(input, input.train_split);
-  RankingData data;
+  const std::string prompt = prompt_for(model.sentence, TextRole::kText);
+  RankingData data(prompt, prompt);
   data.file = train.file;
   data.reading = train.reading;
   for (const TextTuple& row : train.rows) {
