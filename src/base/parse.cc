@@ -44,4 +44,17 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
   return pieces;
 }
 
+std::vector<int64_t> parse_integers(std::string_view text, std::string_view what, int64_t min, int64_t max) {
+  std::vector<int64_t> numbers;
+  for (std::string piece : split_at(text, ',')) {
+    while (!piece.empty() && piece.front() == ' ') piece.erase(0, 1);
+    while (!piece.empty() && piece.back() == ' ') piece.pop_back();
+    const int64_t number = parse_integer(piece, what);
+    if (number < min || number > max)
+      fail(ErrorKind::kInput, "{}: {} is outside [{}, {}]", what, number, min, max);
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
 }  // namespace penjing

@@ -14,6 +14,9 @@ std::optional<double> as_number(std::string_view text);
 double parse_number(std::string_view text, std::string_view what);
 int64_t parse_integer(std::string_view text, std::string_view what);
 
+// "3,5, 8": integers between commas; kInput, naming `what`, for anything else or outside [min, max].
+std::vector<int64_t> parse_integers(std::string_view text, std::string_view what, int64_t min, int64_t max);
+
 // Pieces between separators: one more than there are separators, empty ones kept.
 std::vector<std::string> split_at(std::string_view text, char separator);
 

@@ -10,6 +10,16 @@
 
 namespace penjing {
 
+// Where a family says its sizes, for methods that change them: layer i's tensors are layer_prefix + "i." +
+// ..., the others are keys of config.json.
+struct SizeNames {
+  const char* layer_prefix = nullptr;  // "encoder.layer."; null: the family's sizes cannot be changed
+  const char* num_layers = nullptr;
+  const char* hidden_size = nullptr;
+  const char* num_heads = nullptr;
+  const char* intermediate_size = nullptr;
+};
+
 // One family of encoders: a file in architectures/, a line in architectures.def.
 struct Architecture {
   const char* model_type;  // config.json's model_type
@@ -17,6 +27,7 @@ struct Architecture {
   // Module names that the prefix goes before; heads stand beside them without it.
   std::vector<std::string_view> encoder_modules;
   Description (*describe)(const Json& config, const TensorMap& tensors);
+  SizeNames sizes{};
 };
 
 const Architecture* find_architecture(std::string_view model_type);
@@ -34,6 +45,7 @@ Activation config_activation(const Json& config, std::string_view key, std::stri
 // else the uniform widths of the config. head_dim stays that of the uncompressed model.
 struct LayerWidths {
   int64_t num_heads = 0, intermediate_size = 0;
+  bool operator==(const LayerWidths&) const = default;
 };
 LayerWidths layer_widths(const Json& config, int layer, int64_t num_layers, LayerWidths uniform);
 

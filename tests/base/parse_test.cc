@@ -32,5 +32,12 @@ TEST(Parse, SplitKeepsEmptyPieces) {
   EXPECT_EQ(split_at(",a,,", ','), (Pieces{"", "a", "", ""}));
 }
 
+TEST(Parse, ListsOfIntegers) {
+  EXPECT_EQ(parse_integers("3", "what", 0, 5), std::vector<int64_t>{3});
+  EXPECT_EQ(parse_integers("3,0, 5", "what", 0, 5), (std::vector<int64_t>{3, 0, 5}));
+  for (const char* text : {"", "3,", "3,x", "6", "-1", "3;4"})
+    EXPECT_THROW((void)parse_integers(text, "what", 0, 5), Error) << text;
+}
+
 }  // namespace
 }  // namespace penjing

@@ -141,6 +141,11 @@ Description describe_bert(const Json& config, const TensorMap& tensors) {
 }  // namespace
 
 extern const Architecture bert_architecture;
-const Architecture bert_architecture = {"bert", "bert.", {"embeddings", "encoder", "pooler"}, describe_bert};
+const Architecture bert_architecture = {
+    "bert",
+    "bert.",
+    {"embeddings", "encoder", "pooler"},
+    describe_bert,
+    {"encoder.layer.", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"}};
 
 }  // namespace penjing
