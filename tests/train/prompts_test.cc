@@ -3,6 +3,7 @@
 
 #include "runtime/engine.h"
 #include "tests/train/objective_steps.h"
+#include "train/text_examples.h"
 
 namespace penjing::train {
 namespace {
@@ -30,7 +31,7 @@ class PromptsTest : public ::testing::Test {
     for (const Sequence& sequence : run.objective->sequences(example)) {
       std::string text;
       for (std::size_t t = 1; t + 1 < sequence.ids.size(); ++t)
-        text += (t > 1 ? " " : "") + run.tokenizer->token(sequence.ids[t]);
+        text += (t > 1 ? " " : "") + std::string(run.tokenizer->token(sequence.ids[t]));
       all.push_back(text);
     }
     return all;
