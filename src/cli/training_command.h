@@ -18,7 +18,16 @@ struct TrainingOptions {
   std::string out;
   bool resume = false;
   double timeout = 300, bucket_megabytes = 25;
-  int64_t bucket_bytes() const { return static_cast<int64_t>(bucket_megabytes * (1 << 20)); }
+
+  // Into the settings of a run.
+  template <typename Settings>
+  void put_into(Settings& settings, const CommonOptions& common) const {
+    settings.out = out;
+    settings.resume = resume;
+    settings.timeout = timeout;
+    settings.bucket_bytes = static_cast<int64_t>(bucket_megabytes * (1 << 20));
+    settings.threads = common.threads;
+  }
 };
 void declare_training_options(CLI::App& app, TrainingOptions& options);
 

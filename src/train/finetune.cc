@@ -10,9 +10,9 @@
 #include "train/fake_quant.h"
 #include "train/loop.h"
 #include "train/prepared_training.h"
-#include "train/ranks.h"
 #include "train/settings_digest.h"
 #include "train/training_folder.h"
+#include "train/training_run.h"
 
 namespace penjing::train {
 
@@ -59,18 +59,15 @@ int64_t longest(const Model& model, int64_t wanted) {
   return std::min(wanted > 0 ? wanted : most, most);
 }
 
-// In one process, or as one rank of several; `folder` is there.
 TrainedModel train_model(const Model& original, const FinetuneSettings& settings, const PrepareTask& prepare,
-                         const fs::path& folder, int threads, Communicator* communicator,
-                         const std::function<void(const std::string&)>& tell,
-                         const std::function<void(const StepLog&)>& on_step) {
+                         const TrainingRun& run, const std::function<void(const StepLog&)>& on_step) {
   const ObjectiveKind* kind = find_objective(settings.task);
   if (kind == nullptr) {
     fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
   }
   Model model = original;
   const auto tokenizer = Tokenizer::load(original.folder);
-  ThreadPool pool(threads);
+  ThreadPool pool(run.threads);
   at::set_num_threads(pool.num_threads());
 
   ObjectiveInput input;
@@ -84,38 +81,38 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   input.seed = settings.loop.seed;
   input.pool = &pool;
   std::unique_ptr<Objective> objective = kind->make(model, *tokenizer, input);
-  tell(objective->summary());
+  run.tell(objective->summary());
 
   Network network;
   network.model = &model;
   network.parameters = load_parameters(model);
   network.encoder = std::make_unique<Encoder>(model.description, network.parameters);
-  tell(fmt::format("{} parameters in {} tensors\n", network.parameters.num_elements(),
-                   network.parameters.size()));
+  run.tell(fmt::format("{} parameters in {} tensors\n", network.parameters.num_elements(),
+                       network.parameters.size()));
 
   LoopSettings loop = settings.loop;
-  loop.folder = folder;
+  loop.folder = run.folder;
   loop.origin = describe_origin(settings, *objective);
   if (!prepare && !objective->has_loss()) {
     fail(ErrorKind::kInput, "task {}: there is nothing to learn from but a teacher: penjing distill",
          settings.task);
   }
   if (prepare) {
-    const int ranks = communicator == nullptr ? 1 : communicator->size();
-    TaskStart start{std::move(objective), network, *tokenizer, input, tell, ranks, loop.origin};
+    const int ranks = run.communicator == nullptr ? 1 : run.communicator->size();
+    TaskStart start{std::move(objective), network, *tokenizer, input, run.tell, ranks, loop.origin};
     prepare(start);
     objective = std::move(start.objective);
   }
   std::optional<LinearFakeQuantizer> quantizer;
   if (settings.fake_quant) {
-    if (communicator != nullptr && settings.fake_quant->activations != ActivationRange::kPerToken) {
+    if (run.communicator != nullptr && settings.fake_quant->activations != ActivationRange::kPerToken) {
       fail(ErrorKind::kInput, "quantization-aware training on several ranks: only with ranges of each token");
     }
     quantizer.emplace(model.description, network.parameters, *settings.fake_quant);
     loop.rules.groups.push_back({R"(\.(weight|input)_scale$)", 1, 0, false, true});
   }
   TrainedModel trained;
-  trained.loop = train(network, *objective, loop, settings.resume, communicator, on_step,
+  trained.loop = train(network, *objective, loop, settings.resume, run.communicator, on_step,
                        quantizer ? &*quantizer : nullptr);
 
   store_parameters(network.parameters, model);
@@ -124,7 +121,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   context.arithmetic = arithmetic.get();
   trained.details = Json::object({{"task", settings.task}, {"data", settings.data.data.filename().string()}});
   describe_training(loop, trained.loop, trained.details);
-  on_first(communicator, [&] {
+  on_first(run.communicator, [&] {
     objective->finish(network, context, model);
     if (quantizer) model = quantizer->quantized(model, Json::object({{"embeddings", "int8"}}));
   });
@@ -139,20 +136,14 @@ FinetuneResult train_prepared(const char* method, const FinetuneSettings& settin
                               const std::function<void(const StepLog&)>& on_step) {
   FinetuneResult result;
   result.training_folder = training_folder(settings.out);
-  run_rank({settings.threads, settings.timeout, settings.bucket_bytes}, [&](int threads,
-                                                                            Communicator* communicator) {
-    result.rank = communicator == nullptr ? 0 : communicator->rank();
-    std::optional<FolderLock> lock;  // rank 0's, until the result is there
-    on_first(communicator, [&] { lock.emplace(enter_training_folder(settings.out, settings.resume)); });
-    const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
-      if (result.rank == 0) tell(text);
-    };
-    const Model original = read_model(resolve_model(settings.model));
-    const TrainedModel trained = train_model(original, settings, prepare, result.training_folder, threads,
-                                             communicator, tell_once, on_step);
-    on_first(communicator, [&] { write_trained_model(trained, original, method, settings.out); });
-    result.loop = trained.loop;
-  });
+  result.rank = run_in_training_folder(
+      {settings.threads, settings.timeout, settings.bucket_bytes}, settings.out, settings.resume, tell,
+      [&](const TrainingRun& run) {
+        const Model original = read_model(resolve_model(settings.model));
+        const TrainedModel trained = train_model(original, settings, prepare, run, on_step);
+        on_first(run.communicator, [&] { write_trained_model(trained, original, method, settings.out); });
+        result.loop = trained.loop;
+      });
   return result;
 }
 
@@ -161,7 +152,7 @@ TrainedModel train_prepared_step(const Model& original, const FinetuneSettings& 
                                  const std::function<void(const std::string&)>& tell) {
   FinetuneSettings own = settings;
   own.resume = enter_step_folder(folder);
-  return train_model(original, own, prepare, folder, settings.threads, nullptr, tell, {});
+  return train_model(original, own, prepare, {settings.threads, nullptr, folder, tell}, {});
 }
 
 FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,

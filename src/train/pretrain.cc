@@ -7,9 +7,9 @@
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
 #include "train/loop.h"
-#include "train/ranks.h"
 #include "train/settings_digest.h"
 #include "train/training_folder.h"
+#include "train/training_run.h"
 
 namespace penjing::train {
 
@@ -135,12 +135,10 @@ struct Trained {
   int64_t num_parameters = 0;
 };
 
-// In one process, or as one rank of several; `folder` is there.
-Trained train_model(const Start& start, const PretrainSettings& settings, const fs::path& folder, int threads,
-                    Communicator* communicator, const std::function<void(const std::string&)>& tell,
+Trained train_model(const Start& start, const PretrainSettings& settings, const TrainingRun& run,
                     const std::function<void(const StepLog&)>& on_step) {
   Model model = start.model;
-  ThreadPool pool(threads);
+  ThreadPool pool(run.threads);
   at::set_num_threads(pool.num_threads());
 
   const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
@@ -158,7 +156,7 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
   if (!settings.eval_data.empty()) input.params.set("eval_files", path_list(settings.eval_data));
   const std::unique_ptr<Objective> objective =
       find_objective("masked-lm")->make(model, *start.tokenizer, input);
-  tell(objective->summary());
+  run.tell(objective->summary());
 
   Network network;
   network.model = &model;
@@ -166,17 +164,17 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
   network.encoder = std::make_unique<Encoder>(model.description, network.parameters);
   Trained trained;
   trained.num_parameters = network.parameters.num_elements();
-  tell(fmt::format("{}: {:.1f} million parameters, {} layers, hidden size {}\n",
-                   settings.model.empty() ? "a fresh model" : settings.model,
-                   static_cast<double>(trained.num_parameters) / 1e6, model.description.num_layers,
-                   model.description.hidden_size));
+  run.tell(fmt::format("{}: {:.1f} million parameters, {} layers, hidden size {}\n",
+                       settings.model.empty() ? "a fresh model" : settings.model,
+                       static_cast<double>(trained.num_parameters) / 1e6, model.description.num_layers,
+                       model.description.hidden_size));
 
   LoopSettings loop = settings.loop;
-  loop.folder = folder;
+  loop.folder = run.folder;
   loop.origin = describe_origin(settings);
-  Watch watch(tell);
+  Watch watch(run.tell);
   trained.model.loop =
-      train(network, *objective, loop, settings.resume, communicator, [&](const StepLog& log) {
+      train(network, *objective, loop, settings.resume, run.communicator, [&](const StepLog& log) {
         watch.step(log);
         if (on_step) on_step(log);
       });
@@ -196,23 +194,17 @@ PretrainResult pretrain(const PretrainSettings& settings, const std::function<vo
                         const std::function<void(const StepLog&)>& on_step) {
   PretrainResult result;
   result.training_folder = training_folder(settings.out);
-  run_rank({settings.threads, settings.timeout, settings.bucket_bytes}, [&](int threads,
-                                                                            Communicator* communicator) {
-    result.rank = communicator == nullptr ? 0 : communicator->rank();
-    std::optional<FolderLock> lock;  // rank 0's, until the result is there
-    on_first(communicator, [&] { lock.emplace(enter_training_folder(settings.out, settings.resume)); });
-    const std::function<void(const std::string&)> tell_once = [&](const std::string& text) {
-      if (result.rank == 0) tell(text);
-    };
-    const Start start = read_start(settings);
-    Trained trained =
-        train_model(start, settings, result.training_folder, threads, communicator, tell_once, on_step);
-    on_first(communicator,
-             [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
-    result.loop = trained.model.loop;
-    result.curve = std::move(trained.curve);
-    result.num_parameters = trained.num_parameters;
-  });
+  result.rank = run_in_training_folder(
+      {settings.threads, settings.timeout, settings.bucket_bytes}, settings.out, settings.resume, tell,
+      [&](const TrainingRun& run) {
+        const Start start = read_start(settings);
+        Trained trained = train_model(start, settings, run, on_step);
+        on_first(run.communicator,
+                 [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
+        result.loop = trained.model.loop;
+        result.curve = std::move(trained.curve);
+        result.num_parameters = trained.num_parameters;
+      });
   return result;
 }
 
@@ -220,7 +212,7 @@ TrainedModel pretrain_step(const Model& original, const PretrainSettings& settin
                            const std::function<void(const std::string&)>& tell) {
   PretrainSettings own = settings;
   own.resume = enter_step_folder(folder);
-  return train_model(start_from(original), own, folder, settings.threads, nullptr, tell, {}).model;
+  return train_model(start_from(original), own, {settings.threads, nullptr, folder, tell}, {}).model;
 }
 
 }  // namespace penjing::train

@@ -5,12 +5,11 @@
 
 #include "base/progress.h"
 #include "cli/param_options.h"
-#include "cli/training_command.h"
+#include "cli/train_commands/run_info.h"
 #include "compress/params.h"
 #include "distill/distill_params.h"
 #include "distill/loss_kind.h"
 #include "train/launch_environment.h"
-#include "train/settings_digest.h"
 
 namespace penjing::cli {
 
@@ -38,25 +37,11 @@ void declare(CLI::App& app) {
   app.footer(losses);
 }
 
-RunInfo run_info(const distill::DistillSettings& settings) {
-  const train::FinetuneSettings& s = settings.training;
-  RunInfo info;
-  info.kind = "distill";
-  info.name = s.out.filename().string();
-  info.model = s.model;
-  info.task = s.task;
-  info.data = s.data.data.string();
-  info.seed = static_cast<int64_t>(s.loop.seed);
-  info.settings = train::digest_settings(s.loop);
-  info.settings.erase("seed");
-  info.settings.set("max_length", s.max_length);
-  info.settings.set("params", s.params);
+RunInfo info_of(const distill::DistillSettings& settings) {
+  RunInfo info = run_info("distill", settings.training);
   info.settings.set("teacher", settings.teacher);
   info.settings.set("losses", settings.losses);
   info.settings.set("label_weight", settings.label_weight);
-  info.inputs = hash_inputs(s.model, {s.data.data});
-  info.threads = s.threads;
-  info.output = s.out.string();
   return info;
 }
 
@@ -66,11 +51,7 @@ int run(const CommonOptions& common) {
   distill::DistillSettings settings = read_params<distill::DistillParams>(resolved).settings();
   train::FinetuneSettings& s = settings.training;
   s.model = student;
-  s.out = options.out;
-  s.resume = options.resume;
-  s.timeout = options.timeout;
-  s.bucket_bytes = options.bucket_bytes();
-  s.threads = common.threads;
+  options.put_into(s, common);
   if (only_explain) {
     print_text(distill::explain(settings));
     return kDone;
@@ -78,7 +59,7 @@ int run(const CommonOptions& common) {
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   train::FinetuneResult result;
   run_training(
-      options, common, [&] { return run_info(settings); }, s.eval_split,
+      options, common, [&] { return info_of(settings); }, s.eval_split,
       [&](const Tell& tell, const OnStep& on_step) {
         result = distill::distill(settings, tell, on_step);
         return result.loop;

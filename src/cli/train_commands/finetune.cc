@@ -11,12 +11,11 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/param_options.h"
-#include "cli/training_command.h"
+#include "cli/train_commands/run_info.h"
 #include "compress/params.h"
 #include "eval/statistics.h"
 #include "train/finetune_params.h"
 #include "train/launch_environment.h"
-#include "train/settings_digest.h"
 
 namespace penjing::cli {
 
@@ -40,34 +39,13 @@ void declare(CLI::App& app) {
   params.declare(app, list_params<train::FinetuneParams>());
 }
 
-// The ledger's facts; settings without the seed, so that runs of several seeds are one group.
-RunInfo run_info(const train::FinetuneSettings& s, const std::string& scheme) {
-  RunInfo info;
-  info.kind = "finetune";
-  info.name = s.out.filename().string();
-  info.model = s.model;
-  info.task = s.task;
-  info.data = s.data.data.string();
-  info.seed = static_cast<int64_t>(s.loop.seed);
-  info.settings = train::digest_settings(s.loop);
-  info.settings.erase("seed");
-  info.settings.set("max_length", s.max_length);
-  info.settings.set("params", s.params);
-  if (s.fake_quant) info.settings.set("quantize_aware", scheme);
-  info.inputs = hash_inputs(s.model, {s.data.data});
-  info.threads = s.threads;
-  info.output = s.out.string();
-  return info;
-}
-
 // One run; its result is of rank 0 alone.
-train::FinetuneResult run_one(train::FinetuneSettings s, const std::string& scheme,
-                              const CommonOptions& common) {
+train::FinetuneResult run_one(const train::FinetuneSettings& s, const CommonOptions& common) {
   TrainingOptions own = options;
   own.out = s.out.string();
   train::FinetuneResult result;
   run_training(
-      own, common, [&] { return run_info(s, scheme); }, s.eval_split,
+      own, common, [&] { return run_info("finetune", s); }, s.eval_split,
       [&](const Tell& tell, const OnStep& on_step) {
         result = train::finetune(s, tell, on_step);
         return result.loop;
@@ -80,7 +58,7 @@ train::FinetuneResult run_one(train::FinetuneSettings s, const std::string& sche
 }
 
 // OUT/seed-N for each seed, one after the other; the last scores with mean and sample deviation.
-int run_seeds(train::FinetuneSettings s, const std::string& scheme, const CommonOptions& common) {
+int run_seeds(train::FinetuneSettings s, const CommonOptions& common) {
   if (train::read_launch_environment().distributed()) {
     fail(ErrorKind::kUnsupported, "--seeds: one process alone; with several ranks a run a seed");
   }
@@ -97,7 +75,7 @@ int run_seeds(train::FinetuneSettings s, const std::string& scheme, const Common
       std::filesystem::create_directories(options.out);
       TrainingOptions own = options;
       own.out = s.out.string();
-      report = training_json(own, run_one(s, scheme, common).loop);
+      report = training_json(own, run_one(s, common).loop);
       write_text_file(done, report.dump(2) + "\n");
     }
     const auto& evaluations = report.find("evaluations")->as_array("evaluations");
@@ -129,18 +107,13 @@ int run_seeds(train::FinetuneSettings s, const std::string& scheme, const Common
 int run(const CommonOptions& common) {
   const Json resolved =
       resolve_params("finetune", list_params<train::FinetuneParams>(), params.given(*command_line));
-  const auto given = read_params<train::FinetuneParams>(resolved);
-  train::FinetuneSettings s = given.settings();
+  train::FinetuneSettings s = read_params<train::FinetuneParams>(resolved).settings();
   s.model = model;
-  s.out = options.out;
-  s.resume = options.resume;
-  s.timeout = options.timeout;
-  s.bucket_bytes = options.bucket_bytes();
-  s.threads = common.threads;
+  options.put_into(s, common);
   s.loop.dump = dump;
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
-  if (!seeds.empty()) return run_seeds(s, given.scheme, common);
-  const train::FinetuneResult result = run_one(s, given.scheme, common);
+  if (!seeds.empty()) return run_seeds(s, common);
+  const train::FinetuneResult result = run_one(s, common);
   if (common.json && result.rank == 0) print_json(training_json(options, result.loop));
   return kDone;
 }

@@ -7,11 +7,10 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/param_options.h"
-#include "cli/training_command.h"
+#include "cli/train_commands/run_info.h"
 #include "compress/params.h"
 #include "train/launch_environment.h"
 #include "train/pretrain_params.h"
-#include "train/settings_digest.h"
 
 namespace penjing::cli {
 
@@ -97,39 +96,16 @@ std::string report(const train::PretrainResult& result) {
                      static_cast<double>(result.loop.tokens) / std::max(result.loop.seconds, 1e-9));
 }
 
-// The ledger's facts; settings without the seed, so that runs of several seeds are one group.
-RunInfo run_info(const train::PretrainSettings& s) {
-  RunInfo info;
-  info.kind = "pretrain";
-  info.name = s.out.filename().string();
-  info.model = s.model.empty() ? options.size : s.model;
-  info.task = "masked-lm";
-  info.data = s.data.front().string();
-  info.seed = static_cast<int64_t>(s.loop.seed);
-  info.settings = train::digest_settings(s.loop);
-  info.settings.erase("seed");
-  info.settings.set("max_length", s.max_length);
-  info.settings.set("params", s.params);
-  info.inputs = hash_inputs(s.model, s.data);
-  info.threads = s.threads;
-  info.output = s.out.string();
-  return info;
-}
-
 int run(const CommonOptions& common) {
   const Json resolved =
       resolve_params("pretrain", list_params<train::PretrainParams>(), params.given(*command_line));
   train::PretrainSettings s = read_params<train::PretrainParams>(resolved).settings();
   take_sizes(s);
-  s.out = training.out;
-  s.resume = training.resume;
-  s.timeout = training.timeout;
-  s.bucket_bytes = training.bucket_bytes();
-  s.threads = common.threads;
+  training.put_into(s, common);
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   train::PretrainResult result;
   run_training(
-      training, common, [&] { return run_info(s); }, "held back",
+      training, common, [&] { return run_info(s, options.size); }, "held back",
       [&](const Tell& tell, const OnStep& on_step) {
         result = train::pretrain(s, tell, on_step);
         return result.loop;
