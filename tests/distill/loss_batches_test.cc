@@ -182,6 +182,23 @@ const Json& case_of(const std::string& name) {
   return *reference_cases().front();
 }
 
+TEST(LossBatches, RelationHeadsMustDivideTheWidth) {
+  ReferenceCase it(case_of("minilm_v2"), at::kFloat);
+  const LossKind* kind = find_loss("minilm");
+  LossSetup setup;
+  setup.places.resize(1);
+  const auto loss =
+      kind->make(resolve_loss_params(
+                     *kind, Json::object({{"relation_heads", 3}, {"relations", Json::Array{Json("key")}}})),
+                 setup);
+  try {
+    loss->value(it.input());
+    ADD_FAILURE() << "4 elements were split into 3 heads";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "minilm: relation_heads: 3 heads of vectors of 4 elements");
+  }
+}
+
 // ft: the paraphraser learns in its stage and is a constant after it.
 TEST(LossBatches, FactorTransferHasTwoStages) {
   for (const bool first : {true, false}) {
