@@ -116,27 +116,69 @@ double trace_within(const std::vector<double>& matrix, const std::vector<double>
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// E[z z^T] of z = (h - b) / g, what the norm had made of its input before its gains; a feature with gain 0
-// tells nothing of it and counts as 0.
-std::vector<double> before_gains(const Model& model, const NormSpec& norm, const Moments& m) {
-  const int64_t size = norm.width;
-  const std::vector<float> gains = read_floats(model.tensors.at(norm.name + ".weight"), norm.name);
-  std::vector<float> shift(static_cast<std::size_t>(size), 0);
-  if (norm.bias) shift = read_floats(model.tensors.at(norm.name + ".bias"), norm.name);
-  std::vector<double> result(m.second.size());
+// What the norm had made of its input before its gains: z = (h - b) / g; a feature with gain 0 tells nothing
+// of it and counts as 0.
+struct BeforeGains {
+  std::vector<double> second, first;  // E[z z^T], E[z]
+};
+BeforeGains before_gains(const std::vector<float>& gains, const std::vector<float>& shift, const Moments& m) {
+  const auto size = static_cast<int64_t>(gains.size());
+  BeforeGains z{std::vector<double>(m.second.size()), std::vector<double>(gains.size())};
   const auto inverse = [&](int64_t i) {
     const double gain = gains[static_cast<std::size_t>(i)];
     return gain == 0 ? 0 : 1 / gain;
   };
   for (int64_t i = 0; i < size; ++i) {
+    const double bi = shift[static_cast<std::size_t>(i)], mi = m.first[static_cast<std::size_t>(i)];
+    z.first[static_cast<std::size_t>(i)] = inverse(i) * (mi - bi);
     for (int64_t j = 0; j < size; ++j) {
-      const double bi = shift[static_cast<std::size_t>(i)], bj = shift[static_cast<std::size_t>(j)];
-      const double centred = m.second[at(i, j, size)] - m.first[static_cast<std::size_t>(i)] * bj -
-                             bi * m.first[static_cast<std::size_t>(j)] + bi * bj;
-      result[at(i, j, size)] = inverse(i) * centred * inverse(j);
+      const double bj = shift[static_cast<std::size_t>(j)], mj = m.first[static_cast<std::size_t>(j)];
+      z.second[at(i, j, size)] =
+          inverse(i) * (m.second[at(i, j, size)] - mi * bj - bi * mj + bi * bj) * inverse(j);
     }
   }
-  return result;
+  return z;
+}
+
+double dot(const double* a, const double* b, int64_t count) {
+  return std::inner_product(a, a + count, b, 0.0);
+}
+
+// The norm in the width of P, whose transpose's rows these are (the header's formulas).
+NarrowNorm fit_norm(const Model& model, const NormSpec& norm, const Moments& m,
+                    const std::vector<double>& rows, ThreadPool& pool) {
+  const int64_t size = norm.width, width = static_cast<int64_t>(rows.size()) / size;
+  const std::vector<float> gains = read_floats(model.tensors.at(norm.name + ".weight"), norm.name);
+  std::vector<float> shift(gains.size(), 0);
+  if (norm.bias) shift = read_floats(model.tensors.at(norm.name + ".bias"), norm.name);
+  const std::vector<double> g(gains.begin(), gains.end()), b(shift.begin(), shift.end());
+  const BeforeGains z = before_gains(gains, shift, m);
+  std::vector<double> slopes(static_cast<std::size_t>(width)), squares = slopes;
+  NarrowNorm narrow{std::vector<float>(slopes.size()), std::vector<float>(slopes.size())};
+  pool.parallel_for(width, [&](int64_t k, int) {
+    const double* p = rows.data() + k * size;
+    std::vector<double> product(g.size(), 0), scaled(g.size());  // E[z (p.z)], g p
+    for (int64_t i = 0; i < size; ++i) {
+      const double* line = z.second.data() + i * size;
+      for (int64_t j = 0; j < size; ++j) product[static_cast<std::size_t>(j)] += p[i] * line[j];
+      scaled[static_cast<std::size_t>(i)] = p[i] * g[static_cast<std::size_t>(i)];
+    }
+    const double mean = dot(p, z.first.data(), size), mean_after = dot(scaled.data(), z.first.data(), size);
+    const double square = dot(p, product.data(), size);
+    const double variance = square - mean * mean;
+    double slope = dot(p, scaled.data(), size);  // where nothing varies
+    if (variance > 1e-9 * square)
+      slope = (dot(scaled.data(), product.data(), size) - mean * mean_after) / variance;
+    const auto at_k = static_cast<std::size_t>(k);
+    slopes[at_k] = slope;
+    squares[at_k] = square;
+    narrow.shift[at_k] = static_cast<float>(dot(p, b.data(), size) + mean_after - slope * mean);
+  });
+  const double all = trace(z.second, size);
+  const double kept = all > 0 ? std::accumulate(squares.begin(), squares.end(), 0.0) / all : 1;
+  const double scale = std::sqrt(kept * static_cast<double>(size) / static_cast<double>(width));
+  for (std::size_t k = 0; k < slopes.size(); ++k) narrow.gains[k] = static_cast<float>(scale * slopes[k]);
+  return narrow;
 }
 
 // Rows of P^T for the `width` directions of the moment: u first, then across it, then turned (the header).
@@ -279,10 +321,13 @@ class Projector {
 
   void project_norm(const NormSpec& norm) {
     const std::string name = norm.name + ".weight";
+    if (const auto found = projection_.norms.find(norm.name); found != projection_.norms.end()) {
+      set(name, {to_}, found->second.gains);
+      if (norm.bias) set(norm.name + ".bias", {to_}, found->second.shift);
+      return;
+    }
     const std::vector<float> gains = values(name);
-    const auto found = projection_.kept.find(norm.name);
-    const double kept = found == projection_.kept.end() ? 1 : found->second;
-    const double scale = std::sqrt(kept * static_cast<double>(from_) / static_cast<double>(to_));
+    const double scale = std::sqrt(static_cast<double>(from_) / static_cast<double>(to_));
     std::vector<float> projected;
     for (int64_t j = 0; j < to_; ++j) {
       double gain = 0;
@@ -428,12 +473,11 @@ WidthProjection find_projection(const Model& model, int64_t width, const Calibra
   MomentTap tap(norms, pool);
   run(model, tap, kAllTexts);
   std::vector<double> sum(at(size, 0, size), 0);
-  std::vector<std::vector<double>> inner;  // of each norm, before its gains
+  std::vector<Moments> moments;
   for (const NormSpec& norm : norms) {
-    const Moments m = tap.of(norm);
+    const Moments& m = moments.emplace_back(tap.of(norm));
     const double length = std::max(trace(m.second, size), 1e-300);
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += m.second[i] / length;
-    inner.push_back(before_gains(model, norm, m));
   }
   const std::vector<double> rows = find_rows(sum, size, width);
   WidthProjection projection;
@@ -444,10 +488,8 @@ WidthProjection find_projection(const Model& model, int64_t width, const Calibra
     for (int64_t j = 0; j < width; ++j) projection.basis[at(i, j, width)] = rows[at(j, i, size)];
   }
   projection.energy = trace_within(sum, rows, size, pool) / trace(sum, size);
-  for (std::size_t i = 0; i < norms.size(); ++i) {
-    const double all = trace(inner[i], size);
-    projection.kept[norms[i].name] = all > 0 ? trace_within(inner[i], rows, size, pool) / all : 1;
-  }
+  for (std::size_t i = 0; i < norms.size(); ++i)
+    projection.norms[norms[i].name] = fit_norm(model, norms[i], moments[i], rows, pool);
   return projection;
 }
 

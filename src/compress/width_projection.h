@@ -21,15 +21,23 @@ class ThreadPool;
 // subtracts, the mean over its w features, is the projection of what the wide one subtracts:
 //   x' - mean(x') = P^T (x - mean(x))
 // With r the share of the length^2 of x - mean(x) that P keeps, the deviations are related by
-// s' = s sqrt(r H / w), so a norm g * (x - mean) / s + b becomes
+// s' = s sqrt(r H / w), so a norm g * z + b, z = (x - mean) / s, becomes
 //   g' = sqrt(r H / w) diag(P^T diag(g) P),  b' = P^T b
-// with r measured for each norm over the texts. All of this is exact where the hidden states lie in the span
-// (r = 1) and each norm's gains are all the same; else the off-diagonal of P^T diag(g) P is lost.
+// where gains are equal. Where they are not, P^T diag(g) P has a rest off its diagonal; g' and b' are then
+// the line through what the texts show, of each feature j with p = column j of P, deviations from the means
+// of z:
+//   g'_j = sqrt(r H / w) E[(p.(g z)) (p.z)] / E[(p.z)^2],  b'_j = p.b + E[p.(g z)] - (the slope) E[p.z]
+// with r and E measured for each norm. All of this is exact where the hidden states lie in the span (r = 1)
+// and each norm's gains are all the same.
+struct NarrowNorm {
+  std::vector<float> gains, shift;  // [to]
+};
 struct WidthProjection {
   int64_t from = 0, to = 0;
-  std::vector<double> basis;           // P [from, to], row-major
-  std::map<std::string, double> kept;  // norm -> r
-  double energy = 1;                   // share of the second moment within the span
+  std::vector<double> basis;  // P [from, to], row-major
+  std::map<std::string, NarrowNorm>
+      norms;          // those the texts went through; others by the first formula, r = 1
+  double energy = 1;  // share of the second moment within the span
 };
 
 // From the hidden states of calibration texts. kUnsupported for an encoder that is not post-norm with
