@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "train/architecture_support.h"
+#include "train/fake_quant_attention.h"
 
 namespace penjing::train {
 
@@ -43,7 +44,9 @@ class Forward {
   at::Tensor embedding() {
     const EmbeddingSpec& spec = description_.embedding;
     const auto table = [&](const std::string& name) {
-      return name.empty() ? at::Tensor() : parameters_.at(name + ".weight");
+      if (name.empty()) return at::Tensor();
+      const at::Tensor& weight = parameters_.at(name + ".weight");
+      return context_.quantizer != nullptr ? context_.quantizer->table(name, weight) : weight;
     };
     const PositionSpec& position = spec.position;
     at::Tensor rows = embed(table(spec.word), batch_.ids, table(position.name),
@@ -99,11 +102,14 @@ class Forward {
     AttentionScores scores;
     const bool wanted = context_.tap != nullptr && context_.tap->wants_scores(block.layer);
     const DropoutSite site = dropout_site(context_, context_.attention_dropout, attention_site(index));
-    const at::Tensor mixed =
-        context_.arithmetic->round(attention(query, key, value, batch_.offsets, batch_.samples,
-                                             {spec.num_heads, spec.head_dim, spec.scale, spec.window},
-                                             at::Tensor(), site, wanted ? &scores : nullptr),
-                                   block.name);
+    const AttentionShape shape = {spec.num_heads, spec.head_dim, spec.scale, spec.window};
+    AttentionScores* const seen = wanted ? &scores : nullptr;
+    const bool integers = context_.quantizer != nullptr && context_.quantizer->attention_in_integers(spec);
+    const at::Tensor mixed = context_.arithmetic->round(
+        integers
+            ? attention_in_integers(query, key, value, batch_.offsets, batch_.samples, shape, site, seen)
+            : attention(query, key, value, batch_.offsets, batch_.samples, shape, at::Tensor(), site, seen),
+        block.name);
     if (wanted) context_.tap->on_scores(block.layer, scores);
     return linear(parameters_, spec.output, mixed, block.layer, context_);
   }

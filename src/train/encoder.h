@@ -27,12 +27,15 @@ class TensorTap {
 // Site of the sentence embeddings, behind the last of the Sentence-Transformers modules.
 inline constexpr std::string_view kSentenceSite = "sentence_embedding.out";
 
-// Quantization-aware training: what a linear layer's input and weight become before the product.
+// Quantization-aware training: what a linear layer's input and weight become before the product, an embedding
+// table before its rows are taken, and whether an attention block is computed in integers.
 class FakeQuantizer {
  public:
   virtual ~FakeQuantizer() = default;
   virtual at::Tensor input(std::string_view module, const at::Tensor& x) = 0;
   virtual at::Tensor weight(std::string_view module, const at::Tensor& w) = 0;
+  virtual at::Tensor table(std::string_view name, const at::Tensor& w) { return (void)name, w; }
+  virtual bool attention_in_integers(const AttentionSpec& spec) { return (void)spec, false; }
 };
 
 struct ForwardContext {

@@ -77,6 +77,10 @@ LinearFakeQuantizer::LinearFakeQuantizer(const Description& description, Paramet
     }
     layers_.emplace(spec.name, std::move(layer));
   }
+  const EmbeddingSpec& e = description.embedding;
+  for (const std::string& name : {e.word, e.token_type, e.position.name}) {
+    if (!name.empty() && !exclusions.contain(name)) tables_.insert(name);
+  }
   exclusions.refuse_unused();
 }
 
@@ -150,6 +154,15 @@ at::Tensor LinearFakeQuantizer::weight(std::string_view module, const at::Tensor
                                       : fake_quantize_tensor(w, weight_range_, true);
 }
 
+at::Tensor LinearFakeQuantizer::table(std::string_view name, const at::Tensor& w) {
+  return tables_.contains(name) ? fake_quantize_rows(w, kInt8, true) : w;
+}
+
+bool LinearFakeQuantizer::attention_in_integers(const AttentionSpec& spec) {
+  return settings_.activation_bits > 0 && find(spec.query.name) != nullptr &&
+         find(spec.key.name) != nullptr && find(spec.value.name) != nullptr;
+}
+
 Json LinearFakeQuantizer::state() const {
   Json ranges = Json::object();
   for (const auto& [name, layer] : layers_) {
@@ -221,7 +234,7 @@ void LinearFakeQuantizer::store_learned(const Model& trained, Model& model) cons
   }
 }
 
-Model LinearFakeQuantizer::quantized(const Model& trained, const Json& params) const {
+Model LinearFakeQuantizer::quantized(const Model& trained) const {
   Model plain = trained;
   for (const auto& [name, layer] : layers_) {
     for (const std::string& scale : {layer.weight_scale, layer.input_scale}) {
@@ -229,7 +242,7 @@ Model LinearFakeQuantizer::quantized(const Model& trained, const Json& params) c
     }
   }
   const bool is_static = settings_.activation_bits > 0 && settings_.activations != ActivationRange::kPerToken;
-  Json all = params;
+  Json all = Json::object({{"embeddings", "int8"}});
   all.set("scheme", name_of_scheme(settings_));
   all.set("activations", settings_.symmetric ? "symmetric" : "affine");
   all.set("range", is_static ? "static" : "dynamic");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -40,6 +41,8 @@ class LinearFakeQuantizer final : public FakeQuantizer {
 
   at::Tensor input(std::string_view module, const at::Tensor& x) override;
   at::Tensor weight(std::string_view module, const at::Tensor& w) override;
+  at::Tensor table(std::string_view name, const at::Tensor& w) override;
+  bool attention_in_integers(const AttentionSpec& spec) override;
 
   // Moving ranges follow what they see in training only: each forward's extremes with weight 0.01, the first
   // forward's whole. Learned input scales begin with the first forward's extremes.
@@ -50,9 +53,9 @@ class LinearFakeQuantizer final : public FakeQuantizer {
   void restore(const Json& state);
 
   // A model that the parameters were stored in (store_parameters), as `penjing quantize` stores it, with the
-  // ranges and scales of training. `params`: of that method, besides those that the settings decide
-  // (embeddings, attention). Throws kInput when a range has not been seen.
-  Model quantized(const Model& trained, const Json& params = Json::object()) const;
+  // ranges and scales of training; embeddings and attention are integers too. Throws kInput when a range has
+  // not been seen.
+  Model quantized(const Model& trained) const;
 
  private:
   struct Layer {
@@ -72,6 +75,7 @@ class LinearFakeQuantizer final : public FakeQuantizer {
   FakeQuantSettings settings_;
   IntegerRange weight_range_, input_range_;
   std::map<std::string, Layer, std::less<>> layers_;
+  std::set<std::string, std::less<>> tables_;  // of the embeddings, those that are quantized
   bool training_ = true;
   at::Tensor last_input_, last_result_;  // Q, K and V read one value
 };

@@ -123,7 +123,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   describe_training(loop, trained.loop, trained.details);
   on_first(run.communicator, [&] {
     objective->finish(network, context, model);
-    if (quantizer) model = quantizer->quantized(model, Json::object({{"embeddings", "int8"}}));
+    if (quantizer) model = quantizer->quantized(model);
   });
   trained.model = std::move(model);
   return trained;

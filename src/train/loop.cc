@@ -63,6 +63,7 @@ class Run {
         quantizer_(quantizer),
         batches_(batches_of(objective, settings.batches)),
         arithmetic_(make_arithmetic(settings.precision)),
+        exact_(make_arithmetic("fp32")),
         optimizer_(make_optimizer(settings.optimizer)),
         rules_(make_rules(network.parameters, network.model->description, settings.rules)) {
     if (!(settings.epochs > 0)) fail(ErrorKind::kInput, "{} epochs", settings.epochs);
@@ -210,6 +211,7 @@ class Run {
     if (training) context.tap = recorder_.get();
     if (quantizer_ != nullptr) {
       quantizer_->set_training(training);
+      if (!training) context.arithmetic = exact_.get();  // as the runtime: FP32 between the integer products
       context.quantizer = quantizer_;
     }
     return context;
@@ -535,6 +537,7 @@ class Run {
   LinearFakeQuantizer* quantizer_;
   std::optional<Batches> batches_;  // not of a stream
   std::unique_ptr<Arithmetic> arithmetic_;
+  std::unique_ptr<Arithmetic> exact_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<ParameterRule> rules_;
   std::optional<WeightAverage> average_;
