@@ -146,6 +146,12 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
       fail(ErrorKind::kInput, "a stream of texts has no order that a file of answers could follow");
     parts.teacher.require_examples(start.objective->num_examples());
   }
+  for (const LossTerm& term : parts.plan.terms) {
+    const Json* share = term.params.find("hard_share");
+    if (share != nullptr && share->as_double("hard_share") > 0) {
+      fail(ErrorKind::kInput, "{}: hard_share: label_weight is the weight of the true words here", term.name);
+    }
+  }
   if (parts.label_weight > 0 && !start.objective->has_loss()) {
     fail(ErrorKind::kInput, "label_weight {}: these texts have no labels", parts.label_weight);
   }

@@ -30,7 +30,7 @@ def require_gloo():
         skip("the trainer is built without Gloo: one process only")
 
 
-def write_inputs(folder):
+def write_inputs(folder, layers=LAYERS):
     """folder/model, and folder/data with CoLA's head: train.tsv, dev.tsv, the sentences in texts.txt."""
     if not trainer_is_built():
         skip("the trainer is not built")
@@ -53,13 +53,13 @@ def write_inputs(folder):
         {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": POSITIONS}))
     (model / "config.json").write_text(json.dumps(
         {"architectures": ["BertModel"], "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": HIDDEN,
-         "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": INNER,
+         "num_hidden_layers": layers, "num_attention_heads": HEADS, "intermediate_size": INNER,
          "max_position_embeddings": POSITIONS, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
          "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}))
-    write_safetensors(model / "model.safetensors", make_tensors(len(vocabulary)))
+    write_safetensors(model / "model.safetensors", make_tensors(len(vocabulary), layers))
 
 
-def make_tensors(words):
+def make_tensors(words, layers):
     source = random.Random(3)
     tensors = {}
 
@@ -76,7 +76,7 @@ def make_tensors(words):
     add("embeddings.position_embeddings.weight", [POSITIONS, HIDDEN])
     add("embeddings.token_type_embeddings.weight", [2, HIDDEN])
     norm("embeddings.LayerNorm")
-    for i in range(LAYERS):
+    for i in range(layers):
         at = f"encoder.layer.{i}."
         for name, out, into in [("attention.self.query", HIDDEN, HIDDEN), ("attention.self.key", HIDDEN, HIDDEN),
                                 ("attention.self.value", HIDDEN, HIDDEN), ("attention.output.dense", HIDDEN, HIDDEN),
