@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fine-tunes the teachers of docs/training.md on the tasks of GLUE whose data are at hand, scores each with the runtime
-in FP32, in INT8 after training (`penjing quantize`) and in INT8 trained for it (`finetune --quantize-aware`, one more
-epoch of 4,000 examples), and keeps the table campaigns/RESULTS.md.
+in FP32, in INT8 after training (`penjing quantize`) and in INT8 trained for it (`distill --quantize-aware`: an epoch of
+4,000 examples on what the FP32 model says of them), and keeps the table campaigns/RESULTS.md.
 
     campaigns/finetune.py [--models bert-base,minilm] [--tasks stsb,cola,mrpc,rte,sst2] [--seeds 1] [--penjing PATH]
 
@@ -34,6 +34,7 @@ TASKS = {"stsb": ("glue-stsb", "stsb", "spearmanr", 3, "88-89", 87.5),
 RATES = {"bert-base": 3e-5, "minilm": 1e-4}
 QAT_RATES = {"bert-base": 1e-5, "minilm": 3e-5}
 QAT_EXAMPLES = 4000
+QAT_LOSSES = '[{"loss": "mse", "params": {"of": "logits"}}]'
 
 
 def cache():
@@ -78,8 +79,8 @@ def run(args, model, task, seed):
     record = json.loads(result.read_text()) if result.exists() else {}
     scores = record.get("scores", {})
 
-    def finetune(start, to, times, rate, *more):
-        command = [args.penjing, "finetune", start, "--task", task, "--data", data, "--out", to, "--epochs", times,
+    def train(verb, start, to, times, rate, *more):
+        command = [args.penjing, verb, start, "--task", task, "--data", data, "--out", to, "--epochs", times,
                    "--learning-rate", rate, "--precision", args.precision, "--seed", seed, *more, "--json", "--resume"]
         trained = {} if to.exists() else call(command)
         return {"command": shown(command, data, folder), "steps": trained.get("steps"), "seconds": seconds_of(to),
@@ -105,7 +106,7 @@ def run(args, model, task, seed):
         write_table()
 
     if "fp32" not in scores or not out.exists():
-        record["training"] = finetune(model, out, epochs, RATES[model])
+        record["training"] = train("finetune", model, out, epochs, RATES[model])
         evaluate("fp32", out)
         keep()
     if "int8" not in record.get("agreement", {}):
@@ -116,7 +117,8 @@ def run(args, model, task, seed):
         keep()
     if args.qat and "qat" not in scores:
         qat = pathlib.Path(f"{out}-qat")
-        record["qat"] = finetune(out, qat, 1, QAT_RATES[model], "--quantize-aware", "w8a8", "--limit", QAT_EXAMPLES)
+        record["qat"] = train("distill", out, qat, 1, QAT_RATES[model], "--teacher", out, "--losses", QAT_LOSSES,
+                              "--label-weight", 0, "--quantize-aware", "w8a8", "--limit", QAT_EXAMPLES)
         integers = evaluate("qat", qat).read_text().splitlines()
         trained = (pathlib.Path(f"{qat}.training") / "predictions.jsonl").read_text().splitlines()
         same = sum(a == b for a, b in zip(integers, trained, strict=True))
@@ -161,8 +163,8 @@ def write_table():
     rows.sort(key=lambda r: (r["model"], order.index(r["task"]), r["seed"]))
     text = ["# Results of training campaigns", "",
             "Written by `campaigns/finetune.py`; dev-set figures of the runtime (`penjing eval`), in percent with the 95 %",
-            "interval over examples. INT8: `penjing quantize` with its defaults; QAT: one more epoch of `finetune",
-            "--quantize-aware w8a8` (4,000 examples at most) from the trained model. Loss: FP32 minus that, in points,",
+            "interval over examples. INT8: `penjing quantize` with its defaults; QAT: `distill --quantize-aware w8a8`, one epoch",
+            "of 4,000 examples at most on what the FP32 model says of them. Loss: FP32 minus that, in points,",
             "with the 95 % interval of the paired difference over examples. `published`: BERT-base's dev figures.", "",
             "| model | task | seed | metric | FP32 | INT8 | loss | QAT | loss | published | floor | minutes | date, CPU |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|"]

@@ -145,13 +145,16 @@ void tell(const ForwardContext& context, std::string_view site, int layer, const
 at::Tensor linear(const Parameters& parameters, const LinearSpec& spec, const at::Tensor& x, int layer,
                   const ForwardContext& context) {
   tell(context, spec.name + ".in", layer, x);
-  at::Tensor input = x, weight = parameters.at(spec.name + ".weight");
-  if (context.quantizer != nullptr) {
-    input = context.quantizer->input(spec.name, x);
-    weight = context.quantizer->weight(spec.name, weight);
-  }
+  at::Tensor input = x, weight = parameters.at(spec.name + ".weight"), y;
   const at::Tensor bias = spec.bias ? parameters.at(spec.name + ".bias") : at::Tensor();
-  const at::Tensor y = context.arithmetic->linear(input, weight, bias, spec.name);
+  if (context.quantizer != nullptr) {
+    y = context.quantizer->product(spec.name, x, weight, bias);
+    if (!y.defined()) {
+      input = context.quantizer->input(spec.name, x);
+      weight = context.quantizer->weight(spec.name, weight);
+    }
+  }
+  if (!y.defined()) y = context.arithmetic->linear(input, weight, bias, spec.name);
   tell(context, spec.name + ".out", layer, y);
   return y;
 }

@@ -34,6 +34,12 @@ class FakeQuantizer {
   virtual ~FakeQuantizer() = default;
   virtual at::Tensor input(std::string_view module, const at::Tensor& x) = 0;
   virtual at::Tensor weight(std::string_view module, const at::Tensor& w) = 0;
+  // The whole product, exact, where it is taken so; undefined: as the fake values of input and weight give
+  // it.
+  virtual at::Tensor product(std::string_view module, const at::Tensor& x, const at::Tensor& w,
+                             const at::Tensor& bias) {
+    return (void)module, (void)x, (void)w, (void)bias, at::Tensor();
+  }
   virtual at::Tensor table(std::string_view name, const at::Tensor& w) { return (void)name, w; }
   virtual bool attention_in_integers(const AttentionSpec& spec) { return (void)spec, false; }
 };

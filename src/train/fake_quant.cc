@@ -154,6 +154,49 @@ at::Tensor LinearFakeQuantizer::weight(std::string_view module, const at::Tensor
                                       : fake_quantize_tensor(w, weight_range_, true);
 }
 
+namespace {
+
+// Of each row's extremes, [rows].
+at::Tensor scales_of_rows(const at::Tensor& x, IntegerRange range, bool symmetric) {
+  const at::Tensor low = x.amin(1).contiguous(), high = x.amax(1).contiguous();
+  at::Tensor scales = at::empty({x.size(0)}, at::kFloat);
+  for (int64_t r = 0; r < x.size(0); ++r) {
+    scales.data_ptr<float>()[r] =
+        params_of(low.data_ptr<float>()[r], high.data_ptr<float>()[r], range, symmetric).scale;
+  }
+  return scales;
+}
+
+}  // namespace
+
+at::Tensor LinearFakeQuantizer::input_scales(const Layer& layer, const at::Tensor& x) const {
+  if (settings_.activations == ActivationRange::kPerToken) {
+    return scales_of_rows(x, input_range_, settings_.symmetric);
+  }
+  return at::full({1}, input_params(layer).scale);
+}
+
+at::Tensor LinearFakeQuantizer::weight_scales(const Layer& layer, const at::Tensor& w) const {
+  if (!layer.weight_scale.empty()) return parameters_.at(layer.weight_scale).detach().view({-1});
+  if (settings_.weight_per_channel) return scales_of_rows(w, weight_range_, true);
+  return scales_of_rows(w.view({1, -1}), weight_range_, true);
+}
+
+at::Tensor LinearFakeQuantizer::product(std::string_view module, const at::Tensor& x, const at::Tensor& w,
+                                        const at::Tensor& bias) {
+  const Layer* layer = find(module);
+  if (layer == nullptr || training_ || settings_.activation_bits == 0 || at::GradMode::is_enabled() ||
+      x.scalar_type() != at::kFloat) {
+    return {};
+  }
+  const at::Tensor from = input_scales(*layer, x), to = weight_scales(*layer, w.detach());
+  // scale * code / scale is within half a unit of the code.
+  const at::Tensor x_codes = (input(module, x) / from.unsqueeze(1)).round();
+  const at::Tensor w_codes = (weight(module, w).detach() / to.unsqueeze(1)).round();
+  const at::Tensor y = at::linear(x_codes, w_codes) * (from.unsqueeze(1) * to.unsqueeze(0));
+  return bias.defined() ? y + bias.detach() : y;
+}
+
 at::Tensor LinearFakeQuantizer::table(std::string_view name, const at::Tensor& w) {
   return tables_.contains(name) ? fake_quantize_rows(w, kInt8, true) : w;
 }

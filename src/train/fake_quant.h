@@ -41,6 +41,10 @@ class LinearFakeQuantizer final : public FakeQuantizer {
 
   at::Tensor input(std::string_view module, const at::Tensor& x) override;
   at::Tensor weight(std::string_view module, const at::Tensor& w) override;
+  // Outside of training, in FP32: sums of products of codes, which FP32 holds exactly below 2^24, times the
+  // two scales, as the runtime has it.
+  at::Tensor product(std::string_view module, const at::Tensor& x, const at::Tensor& w,
+                     const at::Tensor& bias) override;
   at::Tensor table(std::string_view name, const at::Tensor& w) override;
   bool attention_in_integers(const AttentionSpec& spec) override;
 
@@ -69,6 +73,8 @@ class LinearFakeQuantizer final : public FakeQuantizer {
   void see(Layer& layer, const at::Tensor& x);
   QuantParams input_params(const Layer& layer) const;
   QuantParams weight_params(const Layer& layer, int64_t row) const;
+  at::Tensor input_scales(const Layer& layer, const at::Tensor& x) const;
+  at::Tensor weight_scales(const Layer& layer, const at::Tensor& w) const;
   void store_learned(const Model& trained, Model& model) const;
 
   Parameters& parameters_;

@@ -268,6 +268,7 @@ TEST_P(Export, StoredIntegersAndProductsAreTheRuntimes) {
   EXPECT_LT(last, first);
   quantizer.set_training(false);
   const Model stored = quantized(quantizer, parameters, model);
+  const at::NoGradGuard no_gradient;
 
   Sites sites;
   (void)Engine::build(stored)
@@ -300,6 +301,8 @@ TEST_P(Export, StoredIntegersAndProductsAreTheRuntimes) {
     std::copy(in.begin(), in.end(), x.data_ptr<float>());
     const at::Tensor fake_x = quantizer.input(spec.name, x).detach();
     const at::Tensor bias = parameters.at(spec.name + ".bias").detach();
+    const at::Tensor exact = quantizer.product(spec.name, x, w, bias);
+    ASSERT_TRUE(exact.defined());
     for (int64_t t = 0; t < tokens; ++t) {
       // The token's scale: all its values are multiples of it, and codes follow from it.
       float scale = linear.input_scale;
@@ -320,6 +323,7 @@ TEST_P(Export, StoredIntegersAndProductsAreTheRuntimes) {
         const float want =
             static_cast<float>(sum) * (scale * scales[static_cast<std::size_t>(n)]) + bias[n].item<float>();
         ASSERT_EQ(want, out[static_cast<std::size_t>(t * spec.out + n)]) << t << " " << n;
+        ASSERT_EQ(want, value_of(exact, t, n)) << t << " " << n;
       }
     }
   }
@@ -360,11 +364,12 @@ TEST(FakeQuant, AForwardIsTheRuntimes) {
       }
       return std::sqrt(difference / size);
     };
+    quantizer.set_training(false);
     const at::NoGradGuard guard;
     const double with = distance(encoder.forward(batch, context));
     context.quantizer = nullptr;
     const double without = distance(encoder.forward(batch, context));
-    EXPECT_LT(with, 1e-4) << scheme;
+    EXPECT_LT(with, 1e-5) << scheme;
     EXPECT_GT(without, 20 * with) << scheme;  // what quantization does is far larger than what is left
   }
 }
