@@ -34,6 +34,7 @@ TASKS = {"stsb": ("glue-stsb", "stsb", "spearmanr", 3, "88-89", 87.5),
 RATES = {"bert-base": 3e-5, "minilm": 1e-4}
 QAT_RATES = {"bert-base": 1e-5, "minilm": 3e-5}
 QAT_EXAMPLES = 4000
+NO_DROPOUT = ("--dropout", 0, "--attention-dropout", 0, "--classifier-dropout", 0)  # the teacher has none
 QAT_LOSSES = '[{"loss": "mse", "params": {"of": "logits"}}]'
 
 
@@ -118,7 +119,7 @@ def run(args, model, task, seed):
     if args.qat and "qat" not in scores:
         qat = pathlib.Path(f"{out}-qat")
         record["qat"] = train("distill", out, qat, 1, QAT_RATES[model], "--teacher", out, "--losses", QAT_LOSSES,
-                              "--label-weight", 0, "--quantize-aware", "w8a8", "--limit", QAT_EXAMPLES)
+                              "--label-weight", 0, *NO_DROPOUT, "--quantize-aware", "w8a8", "--limit", QAT_EXAMPLES)
         integers = evaluate("qat", qat).read_text().splitlines()
         trained = (pathlib.Path(f"{qat}.training") / "predictions.jsonl").read_text().splitlines()
         same = sum(a == b for a, b in zip(integers, trained, strict=True))
