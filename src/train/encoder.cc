@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "train/architecture_support.h"
 #include "train/fake_quant_attention.h"
+#include "train/ops/as_runtime.h"
 
 namespace penjing::train {
 
@@ -26,7 +27,12 @@ class Forward {
  public:
   Forward(const Description& description, const Parameters& parameters, const PackedBatch& batch,
           const ForwardContext& context)
-      : description_(description), parameters_(parameters), batch_(batch), context_(context) {}
+      : description_(description),
+        parameters_(parameters),
+        batch_(batch),
+        context_(context),
+        exact_(context.quantizer != nullptr && context.quantizer->is_exact() &&
+               context.arithmetic->row_type() == at::kFloat) {}
 
   at::Tensor run() {
     std::vector<at::Tensor> values = {embedding()};
@@ -49,9 +55,10 @@ class Forward {
       return context_.quantizer != nullptr ? context_.quantizer->table(name, weight) : weight;
     };
     const PositionSpec& position = spec.position;
-    at::Tensor rows = embed(table(spec.word), batch_.ids, table(position.name),
-                            position.offset == 0 ? batch_.positions : batch_.positions + position.offset,
-                            table(spec.token_type), batch_.types);
+    const auto sum = exact_ ? &as_runtime::embed : &embed;
+    at::Tensor rows = sum(table(spec.word), batch_.ids, table(position.name),
+                          position.offset == 0 ? batch_.positions : batch_.positions + position.offset,
+                          table(spec.token_type), batch_.types);
     if (spec.has_norm) rows = norm(spec.norm, rows, at::Tensor(), {}, -1);
     rows = rows.to(context_.arithmetic->row_type());
     const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
@@ -62,10 +69,11 @@ class Forward {
 
   at::Tensor norm(const NormSpec& spec, const at::Tensor& x, const at::Tensor& residual,
                   const DropoutSite& dropout, int layer) {
+    const at::Tensor& scale = parameters_.at(spec.name + ".weight");
+    const at::Tensor shift = spec.bias ? parameters_.at(spec.name + ".bias") : at::Tensor();
     const at::Tensor y = context_.arithmetic->round(
-        dropout_add_norm(x, residual, parameters_.at(spec.name + ".weight"),
-                         spec.bias ? parameters_.at(spec.name + ".bias") : at::Tensor(), spec, dropout,
-                         batch_.row_keys),
+        exact_ ? as_runtime::norm(x, residual, scale, shift, spec)
+               : dropout_add_norm(x, residual, scale, shift, spec, dropout, batch_.row_keys),
         spec.name);
     tell(context_, spec.name + ".out", layer, y);
     return y;
@@ -106,7 +114,8 @@ class Forward {
     AttentionScores* const seen = wanted ? &scores : nullptr;
     const bool integers = context_.quantizer != nullptr && context_.quantizer->attention_in_integers(spec);
     const at::Tensor mixed = context_.arithmetic->round(
-        integers
+        integers && exact_ && !wanted ? as_runtime::attention(query, key, value, batch_.offsets, shape)
+        : integers
             ? attention_in_integers(query, key, value, batch_.offsets, batch_.samples, shape, site, seen)
             : attention(query, key, value, batch_.offsets, batch_.samples, shape, at::Tensor(), site, seen),
         block.name);
@@ -127,13 +136,15 @@ class Forward {
 
   at::Tensor activated(const at::Tensor& x, Activation activation, const std::string& site) {
     if (activation == Activation::kNone) return x;
-    return context_.arithmetic->round(activate(x, activation), site + ".activation");
+    return context_.arithmetic->round(exact_ ? as_runtime::activate(x, activation) : activate(x, activation),
+                                      site + ".activation");
   }
 
   const Description& description_;
   const Parameters& parameters_;
   const PackedBatch& batch_;
   const ForwardContext& context_;
+  const bool exact_;
 };
 
 }  // namespace

@@ -41,6 +41,9 @@ class FakeQuantizer {
     return (void)module, (void)x, (void)w, (void)bias, at::Tensor();
   }
   virtual at::Tensor table(std::string_view name, const at::Tensor& w) { return (void)name, w; }
+  // Whether the forward is the runtime's, bit for bit: what lies between products by its own kernels
+  // (ops/as_runtime.h). Then products are exact too.
+  virtual bool is_exact() const { return false; }
   virtual bool attention_in_integers(const AttentionSpec& spec) { return (void)spec, false; }
 };
 

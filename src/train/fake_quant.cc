@@ -185,10 +185,7 @@ at::Tensor LinearFakeQuantizer::weight_scales(const Layer& layer, const at::Tens
 at::Tensor LinearFakeQuantizer::product(std::string_view module, const at::Tensor& x, const at::Tensor& w,
                                         const at::Tensor& bias) {
   const Layer* layer = find(module);
-  if (layer == nullptr || training_ || settings_.activation_bits == 0 || at::GradMode::is_enabled() ||
-      x.scalar_type() != at::kFloat) {
-    return {};
-  }
+  if (layer == nullptr || !is_exact() || x.scalar_type() != at::kFloat) return {};
   const at::Tensor from = input_scales(*layer, x), to = weight_scales(*layer, w.detach());
   // scale * code / scale is within half a unit of the code.
   const at::Tensor x_codes = (input(module, x) / from.unsqueeze(1)).round();
@@ -199,6 +196,10 @@ at::Tensor LinearFakeQuantizer::product(std::string_view module, const at::Tenso
 
 at::Tensor LinearFakeQuantizer::table(std::string_view name, const at::Tensor& w) {
   return tables_.contains(name) ? fake_quantize_rows(w, kInt8, true) : w;
+}
+
+bool LinearFakeQuantizer::is_exact() const {
+  return !training_ && settings_.activation_bits > 0 && !at::GradMode::is_enabled();
 }
 
 bool LinearFakeQuantizer::attention_in_integers(const AttentionSpec& spec) {

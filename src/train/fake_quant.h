@@ -46,6 +46,8 @@ class LinearFakeQuantizer final : public FakeQuantizer {
   at::Tensor product(std::string_view module, const at::Tensor& x, const at::Tensor& w,
                      const at::Tensor& bias) override;
   at::Tensor table(std::string_view name, const at::Tensor& w) override;
+  // Outside of training, without gradients.
+  bool is_exact() const override;
   bool attention_in_integers(const AttentionSpec& spec) override;
 
   // Moving ranges follow what they see in training only: each forward's extremes with weight 0.01, the first

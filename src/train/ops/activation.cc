@@ -1,6 +1,6 @@
-#include "base/error.h"
 #include "kernels/train_activation/train_activation.h"
 #include "train/ops/kernel_rows.h"
+#include "train/ops/pointwise_function.h"
 #include "train/ops/reference.h"
 
 namespace penjing::train {
@@ -9,24 +9,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-pointwise::Function function_of(Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return pointwise::Function::kNone;
-    case Activation::kGelu:
-      return pointwise::Function::kGelu;
-    case Activation::kGeluTanh:
-      return pointwise::Function::kGeluTanh;
-    case Activation::kRelu:
-      return pointwise::Function::kRelu;
-    case Activation::kSilu:
-      return pointwise::Function::kSilu;
-    case Activation::kTanh:
-      return pointwise::Function::kTanh;
-  }
-  fail(ErrorKind::kInternal, "activation {}", static_cast<int>(activation));
-}
 
 // act(x), or with dy the gradient of x, of contiguous tensors.
 at::Tensor run(const at::Tensor& x, const at::Tensor& dy, Activation activation) {
