@@ -126,6 +126,38 @@ TEST_F(StaticEmbeddings, ATextIsTheMeanOfItsPiecesOfLengthOne) {
   for (const char* text : {"", "zzz"}) EXPECT_EQ(embed(model, text, true), std::vector<float>(8, 0)) << text;
 }
 
+// Means are taken without a vector a token, unless somebody looks at those: the same bits, for tables of 16
+// bits too, with prompts that the pooling leaves out.
+TEST_F(StaticEmbeddings, TheShortWayHasTheBitsOfTheLongOne) {
+  struct Watcher : Tap {
+    int seen = 0;
+    bool wants(std::string_view) override { return true; }
+    void on(std::string_view, int, const float*, int64_t, int64_t) override { ++seen; }
+  };
+  for (const char* precision : {"fp32", "fp16"}) {
+    for (const int64_t dimensions : {0, 7, 16}) {
+      Model model = make(Json::object({{"dimensions", dimensions}, {"precision", precision}}));
+      model.sentence.modules[0].pooling.include_prompt = false;
+      Rng rng(4);
+      RaggedBatch batch;
+      std::vector<int64_t> prompts;
+      for (int i = 0; i < 150; ++i) {
+        std::vector<int32_t> ids(1 + rng.below(40));
+        for (int32_t& id : ids) id = static_cast<int32_t>(rng.below(std::size(kTokens) - 2));
+        batch.append(ids);
+        prompts.push_back(static_cast<int64_t>(rng.below(ids.size() + 1)));
+      }
+      Watcher watcher;
+      Request request{.kind = OutputKind::kEmbedding, .prompt_lengths = prompts};
+      const auto predictor = session(model, OutputKind::kEmbedding);
+      const Prediction fast = predictor->predict(batch, request);
+      request.tap = &watcher;
+      EXPECT_EQ(fast.values, predictor->predict(batch, request).values) << precision << " " << dimensions;
+      EXPECT_GT(watcher.seen, 0);
+    }
+  }
+}
+
 // PCA in the whole width turns and moves the rows: differences keep their lengths, columns are uncorrelated
 // and ever less spread; fewer dimensions are the first of them.
 TEST_F(StaticEmbeddings, PrincipalComponents) {
