@@ -157,7 +157,7 @@ void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
 
 bool Session::takes_means(const Head* head, const Request& request) const {
   return head != nullptr && head->rows == Head::Rows::kPooled && request.tap == nullptr &&
-         head->pooling.modes == std::vector{PoolingMode::kMean} &&
+         head->pooling.modes.size() == 1 && head->pooling.modes[0] == PoolingMode::kMean &&
          model_->encoder.output == model_->encoder.input && model_->embedding.is_one_table();
 }
 
