@@ -35,6 +35,9 @@ MethodContext make_method_context(const Model& model, const CalibrationSource& o
   context.statistics = options.statistics;
   context.calibration_source = fmt::format(
       "{} texts {}", texts->size(), options.texts.empty() ? "that ship with Penjing" : "of " + options.texts);
+  context.new_predictor = [pool](const Model& subject, OutputKind kind) {
+    return Engine::build(subject, {{kind}})->new_session(pool);
+  };
   context.run_calibration = [texts, folder = model.folder, pool = std::move(pool)](
                                 const Model& subject, Tap& tap, std::size_t max_texts) {
     const auto tokenizer = Tokenizer::load(folder);

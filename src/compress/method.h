@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "base/json.h"
 #include "compress/calibration.h"
 #include "model/model.h"
+#include "predict/predictor.h"
 
 namespace penjing {
 
@@ -44,6 +46,8 @@ struct MethodContext {
       statistics;  // of an earlier run (write_statistics), to use instead of texts; or empty
   // The same in memory (ranges found in training); null: none.
   const Calibration* known_statistics = nullptr;
+  // A predictor of one output of a model, on the threads of this run; empty: the program has no runtime.
+  std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)> new_predictor;
   std::function<void(const std::string&)> note;  // a line for the user; may be empty
   // Where long work keeps what lets it go on after a kill; whoever gives it removes it when the step is done.
   std::filesystem::path work_folder;

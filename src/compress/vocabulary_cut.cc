@@ -65,17 +65,6 @@ int64_t vocabulary_size(const Tokenizer& tokenizer) {  // without added tokens b
   return static_cast<int64_t>(tokenizer.stored().vocabulary.begin.size()) - 1;
 }
 
-std::string write_tokenizer_json(const Tokenizer& tokenizer, const VocabularyCut& cut) {
-  Json root = renumber_rules(std::string(tokenizer.stored().json), cut);
-  Json vocabulary = Json::object();
-  auto& members = vocabulary.as_object("vocab");
-  for (std::size_t id = 0; id < cut.kept.size() && cut.kept[id] < vocabulary_size(tokenizer); ++id)
-    members.emplace_back(std::string(tokenizer.token(static_cast<int32_t>(cut.kept[id]))),
-                         Json(static_cast<int64_t>(id)));
-  root.find("model")->set("vocab", std::move(vocabulary));
-  return root.dump();
-}
-
 std::string write_vocab_txt(std::string_view text, const Tokenizer& tokenizer, const VocabularyCut& cut) {
   std::vector<std::string> lines = split_at(text, '\n');
   if (!lines.empty() && lines.back().empty()) lines.pop_back();
@@ -153,6 +142,17 @@ void keep_required(const Model& model, const Tokenizer& tokenizer, std::vector<b
   }
 }
 
+Json cut_tokenizer_json(const Tokenizer& tokenizer, const VocabularyCut& cut) {
+  Json root = renumber_rules(std::string(tokenizer.stored().json), cut);
+  Json vocabulary = Json::object();
+  auto& members = vocabulary.as_object("vocab");
+  for (std::size_t id = 0; id < cut.kept.size() && cut.kept[id] < vocabulary_size(tokenizer); ++id)
+    members.emplace_back(std::string(tokenizer.token(static_cast<int32_t>(cut.kept[id]))),
+                         Json(static_cast<int64_t>(id)));
+  root.find("model")->set("vocab", std::move(vocabulary));
+  return root;
+}
+
 void cut_vocabulary(Model& model, const Tokenizer& tokenizer, const VocabularyCut& cut) {
   if (model.description.embedding.vocab_size < tokenizer.vocab_size())
     fail(ErrorKind::kFormat, "the tokenizer has {} tokens, the embedding table {}", tokenizer.vocab_size(),
@@ -163,7 +163,7 @@ void cut_vocabulary(Model& model, const Tokenizer& tokenizer, const VocabularyCu
   for (SideFile& file : model.side_files) {
     const auto json = [&] { return Json::parse(file.text(), file.path); };
     if (file.path == "tokenizer.json") {
-      file = {file.path, write_tokenizer_json(tokenizer, cut)};
+      file = {file.path, cut_tokenizer_json(tokenizer, cut).dump()};
     } else if (file.path == "vocab.txt") {
       file = {file.path, write_vocab_txt(file.text(), tokenizer, cut)};
     } else if (file.path == "tokenizer_config.json") {

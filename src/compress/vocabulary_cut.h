@@ -26,6 +26,9 @@ void keep_required(const Model& model, const Tokenizer& tokenizer, std::vector<b
 // kFormat: a file that does not say what the tokenizer says.
 void cut_vocabulary(Model& model, const Tokenizer& tokenizer, const VocabularyCut& cut);
 
+// The smaller vocabulary's tokenizer.json, whichever files the tokenizer came from.
+Json cut_tokenizer_json(const Tokenizer& tokenizer, const VocabularyCut& cut);
+
 // The tokenizer of the smaller vocabulary, without any file. `folder`: that of the larger one, for what
 // tokenizer_config.json says of lengths.
 std::shared_ptr<const Tokenizer> cut_tokenizer(const std::filesystem::path& folder,

@@ -10,6 +10,7 @@
 #include "compress/cast.h"
 #include "compress/model_sizes.h"
 #include "compress/part_choice.h"
+#include "compress/second_moment.h"
 #include "numerics/symmetric_eigen.h"
 
 namespace penjing {
@@ -53,25 +54,12 @@ class MomentTap : public Tap {
   bool wants(std::string_view site) override { return moments_.contains(std::string(site)); }
   void on(std::string_view site, int, const float* rows, int64_t num_rows, int64_t dim) override {
     Moments& m = moments_.at(std::string(site));
-    m.second.resize(at(dim, 0, dim), 0);
     m.first.resize(static_cast<std::size_t>(dim), 0);
     m.rows += num_rows;
-    // Four rows at a time, as doubles, so that a line of the result is read and written once for all four.
-    const int64_t padded = (num_rows + 3) / 4 * 4;
-    values_.assign(at(padded, 0, dim), 0);
-    std::copy_n(rows, num_rows * dim, values_.begin());
+    add_second_moment({rows, static_cast<std::size_t>(num_rows * dim)}, dim, pool_, m.second);
     for (int64_t row = 0; row < num_rows; ++row) {
-      for (int64_t i = 0; i < dim; ++i) m.first[static_cast<std::size_t>(i)] += values_[at(row, i, dim)];
+      for (int64_t i = 0; i < dim; ++i) m.first[static_cast<std::size_t>(i)] += double{rows[row * dim + i]};
     }
-    pool_.parallel_for(dim, [&](int64_t i, int) {
-      double* line = m.second.data() + i * dim;
-      for (int64_t row = 0; row < padded; row += 4) {
-        const double* x = values_.data() + row * dim;
-        const double a = x[i], b = x[dim + i], c = x[2 * dim + i], d = x[3 * dim + i];
-        for (int64_t j = i; j < dim; ++j)
-          line[j] += (a * x[j] + b * x[dim + j]) + (c * x[2 * dim + j] + d * x[3 * dim + j]);
-      }
-    });
   }
   // E[h h^T], whole, and E[h].
   Moments of(const NormSpec& norm) {
@@ -90,7 +78,6 @@ class MomentTap : public Tap {
  private:
   ThreadPool& pool_;
   std::map<std::string, Moments> moments_;
-  std::vector<double> values_;
 };
 
 double trace(const std::vector<double>& matrix, int64_t size) {

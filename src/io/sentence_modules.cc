@@ -110,6 +110,14 @@ void read_sentence_modules(const std::filesystem::path& folder, Model& model) {
         fail(ErrorKind::kUnsupported,
              "modules.json: the Transformer module lies in \"{}\"; supported: the folder itself", path);
       }
+    } else if (last == "StaticEmbedding") {  // a table and the mean of its rows
+      if (!path.empty() && path != ".") {
+        fail(ErrorKind::kUnsupported,
+             "modules.json: the StaticEmbedding module lies in \"{}\"; supported: the folder itself", path);
+      }
+      SentenceModule module;
+      module.pooling.modes = {PoolingMode::kMean};
+      model.sentence.modules.push_back(std::move(module));
     } else if (last == "Pooling") {
       SentenceModule module;
       module.pooling = read_pooling(read_json(folder, path + "/config.json"), path + "/config.json");
@@ -122,7 +130,9 @@ void read_sentence_modules(const std::filesystem::path& folder, Model& model) {
       model.sentence.modules.push_back(std::move(module));
     } else {
       fail(ErrorKind::kUnsupported,
-           "modules.json: module type \"{}\"; supported: Transformer, Pooling, Dense, Normalize", type);
+           "modules.json: module type \"{}\"; supported: Transformer, StaticEmbedding, Pooling, Dense, "
+           "Normalize",
+           type);
     }
   }
   if (has_file(folder / "sentence_bert_config.json")) {

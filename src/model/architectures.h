@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -28,6 +29,8 @@ struct Architecture {
   std::vector<std::string_view> encoder_modules;
   Description (*describe)(const Json& config, const TensorMap& tensors);
   SizeNames sizes{};
+  // Tensors whose stored names no module could have: stored -> canonical.
+  std::vector<std::pair<std::string_view, std::string_view>> renamed{};
 };
 
 const Architecture* find_architecture(std::string_view model_type);

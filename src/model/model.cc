@@ -204,6 +204,9 @@ TensorMap canonicalize(const TensorMap& tensors, const Json& config) {
   TensorMap result;
   for (const auto& [name, tensor] : tensors) {
     std::string canonical = canonical_name(name, architecture.prefix);
+    for (const auto& [stored, renamed] : architecture.renamed) {
+      if (canonical == stored) canonical = renamed;
+    }
     if (result.find(canonical) != nullptr) {
       fail(ErrorKind::kFormat, "two tensors are both {} (one is stored as {})", canonical, name);
     }
@@ -215,6 +218,7 @@ TensorMap canonicalize(const TensorMap& tensors, const Json& config) {
 StoredNames::StoredNames(const Model& model) {
   const Architecture& architecture = architecture_of(model.config);
   encoder_modules_ = architecture.encoder_modules;
+  renamed_ = architecture.renamed;
   const auto in_sentence_module = [&](std::string_view name) {
     return std::any_of(model.sentence.modules.begin(), model.sentence.modules.end(), [&](const auto& module) {
       return !module.dense.name.empty() && name.starts_with(module.dense.name + ".");
@@ -231,6 +235,9 @@ bool StoredNames::in_encoder(std::string_view name) const {
 }
 
 std::string StoredNames::operator()(const std::string& canonical) const {
+  for (const auto& [stored, renamed] : renamed_) {
+    if (canonical == renamed) return std::string(stored);
+  }
   return in_encoder(canonical) ? prefix_ + canonical : canonical;
 }
 

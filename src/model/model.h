@@ -78,6 +78,7 @@ class StoredNames {
   bool in_encoder(std::string_view name) const;
   std::string prefix_;  // empty: none
   std::vector<std::string_view> encoder_modules_;
+  std::vector<std::pair<std::string_view, std::string_view>> renamed_;
 };
 
 // Structural check of all tensors that the description needs: present, shape, computable type. With

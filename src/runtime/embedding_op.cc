@@ -99,6 +99,13 @@ void EmbeddingOp::read(const EmbeddingTable& table, const std::vector<float>& sc
   }
 }
 
+void EmbeddingOp::mean_rows(const int32_t* ids, int64_t count, float* row) const {
+  std::fill_n(row, width_, 0.0f);
+  for (int64_t i = 0; i < count; ++i) read<true>(word_, word_scale_, ids[i], row);
+  const auto divisor = static_cast<float>(count);
+  for (int64_t k = 0; k < width_ && count > 0; ++k) row[k] /= divisor;
+}
+
 void EmbeddingOp::run(const TokenSpan& tokens, ThreadPool& pool, float* target, float* scratch) const {
   const PanelShape shape{tokens.num_tokens()};
   const auto gather = [&](int64_t group, int thread) {

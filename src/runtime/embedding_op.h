@@ -29,6 +29,12 @@ class EmbeddingOp {
   // Floats of scratch that each thread needs.
   int64_t scratch_floats() const { return kLaneTokens * width_; }
 
+  // Whether a token's vector is its row of the word table, nothing added.
+  bool is_one_table() const { return type_.empty() && position_.rows == 0; }
+  // row [width] = mean of the tokens' rows of the word table, zeros of none: the bits of run() and then mean
+  // pooling where is_one_table().
+  void mean_rows(const int32_t* ids, int64_t count, float* row) const;
+
   // target: panels [width]; ids and types are already known to be in range. scratch: [num_threads] pieces.
   void run(const TokenSpan& tokens, ThreadPool& pool, float* target, float* scratch) const;
 

@@ -155,6 +155,36 @@ void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
   encoder_.run(&tokens, tap);
 }
 
+bool Session::takes_means(const Head* head, const Request& request) const {
+  return head != nullptr && head->rows == Head::Rows::kPooled && request.tap == nullptr &&
+         head->pooling.modes.size() == 1 && head->pooling.modes[0] == PoolingMode::kMean &&
+         model_->encoder.output == model_->encoder.input && model_->embedding.is_one_table();
+}
+
+int64_t Session::skipped_tokens(const Head& head, const Request& request, int64_t sequence) {
+  if (head.pooling.include_prompt || request.prompt_lengths.empty()) return 0;
+  return request.prompt_lengths[static_cast<std::size_t>(sequence)];
+}
+
+void Session::mean_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
+                        int64_t slice_begin, int64_t slice_rows, float* target) {
+  const PanelShape shape{slice_rows};
+  const EmbeddingOp& embedding = model_->embedding;
+  const int64_t width = embedding.width();
+  pool_->parallel_for(shape.padded_tokens() / kLaneTokens, [&](int64_t group, int thread) {
+    const int64_t begin = group * kLaneTokens, end = std::min(begin + kLaneTokens, slice_rows);
+    float* rows = embedding_scratch_.data() + thread * embedding.scratch_floats();
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t sequence = slice_begin + row, length = tokens.length(sequence);
+      const int64_t skip = std::clamp<int64_t>(skipped_tokens(head, request, first + sequence), 0, length);
+      embedding.mean_rows(tokens.ids + tokens.begin(sequence) + skip, length - skip,
+                          rows + (row - begin) * width);
+    }
+    std::fill(rows + (end - begin) * width, rows + kLaneTokens * width, 0.0f);
+    rows_to_lanes(rows, width, width, target + token_offset(begin, width), shape.width(begin / kPanelTokens));
+  });
+}
+
 void Session::pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
                         int64_t slice_begin, int64_t slice_rows, float* target) {
   const PanelShape shape{slice_rows};
@@ -162,8 +192,7 @@ void Session::pool_rows(const Head& head, const Request& request, int64_t first,
   const int64_t pooled = head.program.input_features();
   pool_->parallel_for(slice_rows, [&](int64_t row, int) {
     const int64_t sequence = slice_begin + row;
-    const bool skips = !head.pooling.include_prompt && !request.prompt_lengths.empty();
-    const int64_t skip = skips ? request.prompt_lengths[static_cast<std::size_t>(first + sequence)] : 0;
+    const int64_t skip = skipped_tokens(head, request, first + sequence);
     pool_sequence(head.pooling, encoder_.output(), encoder_.shape(), features, tokens.begin(sequence),
                   tokens.length(sequence), skip, target + token_offset(row, pooled),
                   shape.width(row / kPanelTokens));
@@ -214,7 +243,9 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
     executor.reserve(slice);
     observe(StepEvent::Phase::kHeadInput, head.program, slice,
             head.rows == Head::Rows::kPooled ? &tokens : nullptr, [&] {
-              if (head.rows == Head::Rows::kPooled) {
+              if (takes_means(&head, request)) {
+                mean_rows(head, request, first, tokens, done, slice, executor.input());
+              } else if (head.rows == Head::Rows::kPooled) {
                 pool_rows(head, request, first, tokens, done, slice, executor.input());
               } else {
                 gather_rows(picked_.data() + done, slice, executor.input());
@@ -246,7 +277,7 @@ Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
            offsets[tokens.num_sequences + 1] - offsets[0] <= max_batch_tokens_) {
       ++tokens.num_sequences;
     }
-    run_encoder(tokens, request.tap);
+    if (!takes_means(head, request)) run_encoder(tokens, request.tap);
     float* rows =
         prediction.values.data() + prediction.row_offsets[static_cast<std::size_t>(first)] * prediction.dim;
     if (head != nullptr) {

@@ -50,6 +50,9 @@ class Session : public Predictor {
   void check_request(const RaggedBatch& batch, const Request& request) const;
   Executor& head_executor(const Head& head);
   void run_encoder(const TokenSpan& tokens, Tap* tap);
+  // An encoder that does nothing but look rows up, and a head that takes their mean: then mean_rows stands
+  // for run_encoder and pool_rows, with the same bits and without a vector a token.
+  bool takes_means(const Head* head, const Request& request) const;
   // Runs body, and tells the observer how long it took.
   template <typename Body>
   void observe(StepEvent::Phase phase, const Program& program, int64_t num_rows, const TokenSpan* tokens,
@@ -61,6 +64,10 @@ class Session : public Predictor {
                 const TokenSpan& tokens, float* rows);
   void pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
                  int64_t slice_begin, int64_t slice_rows, float* target);
+  void mean_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
+                 int64_t slice_begin, int64_t slice_rows, float* target);
+  // Tokens at the start of a sequence of the batch that its pooling leaves out.
+  static int64_t skipped_tokens(const Head& head, const Request& request, int64_t sequence);
 
   std::shared_ptr<const PackedModel> model_;
   std::shared_ptr<ThreadPool> pool_;
