@@ -51,7 +51,7 @@ struct MethodContext {
   std::function<void(const std::string&)> note;  // a line for the user; may be empty
   // Where long work keeps what lets it go on after a kill; whoever gives it removes it when the step is done.
   std::filesystem::path work_folder;
-  int threads = 0;  // 0: all that the process may use
+  int threads = 0;                    // 0: all that the process may use
   std::filesystem::path first_model;  // that a recipe starts from; empty: no recipe
 };
 

@@ -86,7 +86,8 @@ struct TaskInput {
   ThreadPool* pool = nullptr;  // for what a task computes itself; may be null
 };
 
-// The result's outputs, a line of JSON each: {"class": 1}, {"score": 0.7}, or of texts {"answer": ""}. Written whole or not at all.
+// The result's outputs, a line of JSON each: {"class": 1}, {"score": 0.7}, or of texts {"answer": ""}.
+// Written whole or not at all.
 void write_predictions(const std::filesystem::path& file, const TaskResult& result);
 
 // The labelled texts to be scored, and those to learn from.

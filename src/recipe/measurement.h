@@ -42,10 +42,9 @@ class Measurer {
  public:
   Measurer(const Recipe& recipe, std::vector<std::string> texts, OpenModel open, std::filesystem::path first,
            ThreadPool* pool);
-  // reference: the model whose outputs these should equal; empty: none. Agreement is left out without one, and
-  // where the outputs are of another kind or width (another head, a narrower student).
-  // may_lack: a task that the model cannot do is left out, as of one that is yet to be trained; else an
-  // error.
+  // reference: the model whose outputs these should equal; empty: none. Agreement is left out without one,
+  // and where the outputs are of another kind or width (another head, a narrower student). may_lack: a task
+  // that the model cannot do is left out, as of one that is yet to be trained; else an error.
   Measurement measure(const std::filesystem::path& folder, const std::filesystem::path& reference,
                       bool may_lack);
 
