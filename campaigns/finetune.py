@@ -205,7 +205,8 @@ def write_table():
     pairs = [r["qat"] for r in rows if "equal" in r.get("qat", {}) and r["qat"].get("largest_score_difference", 0) == 0]
     if pairs:
         text += ["", f"Classes of trained fake integers (LibTorch) and of the runtime's integers: equal for "
-                 f"{sum(p['equal'] for p in pairs)} of {sum(p['examples'] for p in pairs)} examples."]
+                 f"{sum(p['equal'] for p in pairs)} of {sum(p['examples'] for p in pairs)} examples. RTE has texts that training",
+                 "cuts at 128 tokens and eval does not."]
     text += ["", "Commands:", ""]
     for row in rows:
         text.append(f"- `{row['training'].get('command') or row['command']}`")
