@@ -1,12 +1,13 @@
 #include "data/dataset.h"
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/parse.h"
 #include "data/table.h"
 #include "data/text_lines.h"
 
@@ -186,14 +187,12 @@ std::vector<std::string> labels_of(const Dataset& data, const Example& example) 
 }
 
 double score_of(const Dataset& data, const Example& example) {
-  double value = 0;
-  const char* end = example.label.data() + example.label.size();
-  const auto [stopped, error] = std::from_chars(example.label.data(), end, value);
-  if (error != std::errc() || stopped != end) {
+  const std::optional<double> value = as_number(example.label);
+  if (!value) {
     fail(ErrorKind::kFormat, "{}: line {}: \"{}\" is not a number", data.file.string(), example.line,
          example.label);
   }
-  return value;
+  return *value;
 }
 
 }  // namespace penjing

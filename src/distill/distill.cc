@@ -115,9 +115,9 @@ at::Tensor words_of(const train::Parameters& parameters, const Model& model) {
   return parameters.get_or_undefined(model.description.embedding.word + ".weight").detach();
 }
 
-// What a teacher's answers as a whole depend on.
-fs::path answers_file(const Teacher& teacher, const train::TaskStart& start, unsigned need) {
-  const Json key = Json::object({{"teacher", teacher.digest()},
+// Named by what a teacher's answers as a whole depend on; the origin names the teacher already.
+fs::path answers_file(const train::TaskStart& start, unsigned need) {
+  const Json key = Json::object({{"teacher", *start.origin.find("teacher")},
                                  {"need", static_cast<int64_t>(need)},
                                  {"task", *start.origin.find("task")},
                                  {"params", *start.origin.find("params")},
@@ -174,7 +174,7 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const unsigned need = only_need(parts.plan);
   if (need != 0 && !streams && parts.teacher.has_model()) {
     const train::ForwardContext context;
-    const fs::path file = settings.keep_answers ? answers_file(parts.teacher, start, need) : fs::path();
+    const fs::path file = settings.keep_answers ? answers_file(start, need) : fs::path();
     parts.teacher.answer_all(*start.objective, need, context, file);
   }
   Connections connections(parts.plan, parts.student, parts.of_teacher, setup);

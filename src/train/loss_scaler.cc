@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <charconv>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
+#include "base/parse.h"
 
 namespace penjing::train {
 
@@ -84,11 +85,10 @@ LossScaling parse_loss_scaling(std::string_view text) {
   if (text == "none") return LossScaling::fixed(1);
   if (text == "dynamic" || text == "pytorch") return LossScaling::pytorch();
   if (text == "deepspeed") return LossScaling::deepspeed();
-  double scale = 0;
-  const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
-  if (error != std::errc() || stopped != text.data() + text.size() || !(scale > 0) || !std::isfinite(scale))
+  const std::optional<double> scale = as_number(text);
+  if (!scale || !(*scale > 0) || !std::isfinite(*scale))
     fail(ErrorKind::kInput, "loss scale \"{}\"; wanted none, pytorch, deepspeed or a number above 0", text);
-  return LossScaling::fixed(scale);
+  return LossScaling::fixed(*scale);
 }
 
 LossScaler::LossScaler(const LossScaling& scaling) : scaling_(scaling), scale_(scaling.initial) {

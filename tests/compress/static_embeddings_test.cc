@@ -1,6 +1,5 @@
 // Against model2vec itself: tools/oracles/static_embeddings.py.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -9,6 +8,7 @@
 #include "io/model_folder.h"
 #include "model/new_model.h"
 #include "runtime/engine.h"
+#include "tests/base/test_folder.h"
 #include "tests/compress/tiny_model.h"
 #include "text/tokenizer.h"
 
@@ -25,8 +25,6 @@ constexpr int64_t kWidth = 16;
 class StaticEmbeddings : public ::testing::Test {
  protected:
   StaticEmbeddings() {
-    char name[] = "/tmp/penjing_static_XXXXXX";
-    folder = ::mkdtemp(name);
     Model model = new_bert({.layers = 2,
                             .hidden = kWidth,
                             .heads = 2,
@@ -45,7 +43,6 @@ class StaticEmbeddings : public ::testing::Test {
     write_model(model, folder / "teacher");
     teacher = read_model(folder / "teacher");
   }
-  ~StaticEmbeddings() override { fs::remove_all(folder); }
 
   static std::unique_ptr<Predictor> session(const Model& model, OutputKind kind) {
     return Engine::build(model, {{kind}})->new_session(std::make_shared<ThreadPool>(2));
@@ -75,7 +72,7 @@ class StaticEmbeddings : public ::testing::Test {
     batch.append(Tokenizer::load(model.folder)->encode(text, how).ids);
     return session(model, OutputKind::kEmbedding)->predict(batch, {.kind = OutputKind::kEmbedding}).values;
   }
-  fs::path folder;
+  TestFolder folder{"static_embeddings"};
   Model teacher;
 };
 

@@ -1,10 +1,8 @@
 // Trimming on a vocabulary written here, and on real texts and the vocabulary of BERT in $PENJING_DATA;
 // against Hugging Face `tokenizers`: tools/oracles/trimmed_vocabulary.py.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 
 #include "base/thread_pool.h"
@@ -12,6 +10,7 @@
 #include "io/model_folder.h"
 #include "model/new_model.h"
 #include "runtime/engine.h"
+#include "tests/base/test_folder.h"
 #include "tests/compress/tiny_model.h"
 #include "text/tokenizer.h"
 
@@ -22,12 +21,6 @@ namespace fs = std::filesystem;
 
 class TrimVocabulary : public ::testing::Test {
  protected:
-  TrimVocabulary() {
-    char name[] = "/tmp/penjing_trim_XXXXXX";
-    folder = ::mkdtemp(name);
-  }
-  ~TrimVocabulary() override { fs::remove_all(folder); }
-
   std::string write(const std::string& name, const std::string& text) const {
     fs::create_directories((folder / name).parent_path());
     std::ofstream(folder / name, std::ios::binary) << text;
@@ -59,7 +52,7 @@ class TrimVocabulary : public ::testing::Test {
     write_model(trimmed, folder / "trimmed");
     return read_model(folder / "trimmed");
   }
-  fs::path folder;
+  TestFolder folder{"trim_vocabulary"};
 };
 
 constexpr const char* kTokens[] = {"[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]",  "[MASK]", "tree", "the",
