@@ -24,7 +24,7 @@ from finetune import ROOT, cache, call, cpu
 
 RESULTS = ROOT / "campaigns" / "results" / "distill"
 TRAIN, HELD = 20000, 10000
-EPOCHS, RATE, BATCH = 2, 1e-4, 32
+EPOCHS, RATE, BATCH = 2, 1e-4, 64
 KD = {"loss": "kd", "weight": 0.9}
 # name -> terms beside kd; None: no teacher at all. First those of K1 (methods.md), then those of the Transformer papers.
 PLANS = {

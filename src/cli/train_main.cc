@@ -34,8 +34,7 @@ void let_threads_sleep(char** argv) {
 // Tensors of a step have the sizes of the step before: memory that is given back to the system comes back
 // page by page, zeroed, which costs a tenth of a step.
 void keep_memory() {
-  constexpr int kLargest = 32 << 20;  // the most that glibc takes
-  mallopt(M_MMAP_THRESHOLD, kLargest);
+  mallopt(M_MMAP_MAX, 0);  // a threshold would stop at 32 MiB: gradients of embedding tables are larger
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 64 << 20);
 }
