@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Students of BERT-base by the recipes of recipes/distill, on the tasks of GLUE that campaigns/finetune.py made teachers
+for: what each keeps of its teacher in FP32 and INT8, its size and its speed; keeps the table campaigns/STUDENTS.md.
+
+    campaigns/students.py [--students pkd-6,theseus-6] [--tasks stsb,mrpc,cola,sst2] [--penjing PATH] [--threads N]
+    campaigns/students.py --time        # parameters, FLOPs and latency of each shape: wants an idle machine
+    campaigns/students.py --table       # the table alone
+
+Each run is one recipe, resolved and written beside its result in $PENJING_CACHE/models/students, and `penjing run` takes
+it: done runs are kept, a killed one goes on. SST-2 is the 20,000 training rows of campaigns/distill.py."""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import distill
+from finetune import ROOT, TASKS, cache, call, cpu
+
+RESULTS = ROOT / "campaigns" / "results" / "students"
+RECIPES = ROOT / "recipes" / "distill"
+BATCH, RATE, EPOCHS = 64, 7e-5, 3
+# name -> recipe (None: labels alone, no teacher), layers, which of the teacher's, what the paper says is kept (methods.md)
+STUDENTS = {
+    "labels-6": (None, 6, "first", "-"),
+    "kd-6": ("kd", 6, "first", "-"),
+    "pkd-6": ("pkd-skip", 6, "first", "98 %"),
+    "distilbert-6": ("distilbert-task", 6, "uniform", "97 %"),
+    "minilm-v2-6": ("minilm-v2-task", 6, "uniform", "99 %"),
+    "tinybert-6": ("tinybert6-task", 6, "uniform", "99 %"),
+    "theseus-6": ("theseus", 6, "first", "98 %"),
+    "labels-3": (None, 3, "first", "-"),
+    "kd-3": ("kd", 3, "first", "-"),
+    "pkd-3": ("pkd-skip", 3, "first", "92 %"),
+    "distilbert-3": ("distilbert-task", 3, "uniform", "-"),
+    "minilm-v2-3": ("minilm-v2-task", 3, "uniform", "-"),
+}
+
+
+def data_of(task):
+    if task == "sst2":
+        return distill.folder()
+    return pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / TASKS[task][0]
+
+
+def for_scores(terms):
+    """Scores have no classes to soften: the squared error of logits takes the place of soft labels."""
+    return [{"loss": "mse", "weight": term.get("weight", 1), "params": {"of": "logits"},
+             **{key: term[key] for key in ("from", "to") if key in term}} if term["loss"] == "kd" else term for term in terms]
+
+
+def recipe_of(args, student, task):
+    recipe, layers, source, _ = STUDENTS[student]
+    steps = json.loads(subprocess.run([args.penjing, "run", RECIPES / f"{recipe or 'kd'}.json", "--dry-run"],
+                                      stdout=subprocess.PIPE, check=True, text=True).stdout)["steps"]
+    data = str(data_of(task))
+    _, eval_task, _, _, _, _ = TASKS[task]
+    kept = []
+    for step in steps:
+        if step["method"] == "student":
+            step = {"method": "student", "layers": layers, "from": source}
+        elif step["method"] != "quantize":
+            if recipe is None:
+                step = {"method": "finetune"}
+            own = {key: value for key, value in step.items() if key in ("losses", "label_weight", "teacher", "layers",
+                                                                        "replacing", "epochs")}
+            if task == "stsb" and "losses" in own:
+                own["losses"] = for_scores(own["losses"])
+            # A plan of one stage trains for EPOCHS; of several, each for what its recipe says.
+            if len(steps) == 3 and "minilm" not in student and "theseus" not in student:
+                own["epochs"] = EPOCHS
+            step = {"method": step["method"], **own, "task": task, "data": data, "batch_size": BATCH, "precision": "bf16",
+                    "learning_rate": RATE, "seed": args.seed}
+        else:
+            step = {"method": "quantize"}
+        kept.append(step)
+    return {"model": str(cache() / "models" / f"bert-base-{task}"), "steps": kept,
+            "eval": [{"task": eval_task, "data": data, "split": "dev"}]}
+
+
+def run(args, student, task):
+    result = RESULTS / f"{student}-{task}{'' if args.seed == 1 else f'-{args.seed}'}.json"
+    if result.exists():
+        return
+    folder = cache() / "models" / "students"
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / result.stem
+    recipe = folder / f"{result.stem}.recipe.json"
+    recipe.write_text(json.dumps(recipe_of(args, student, task), indent=1) + "\n")
+    begin = time.time()
+    report = call([args.penjing, "run", recipe, "--out", out, "--json", *(("-t", args.threads) if args.threads else ())])
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    steps = [{"name": s["name"], "seconds": s["seconds"], **s["measured"]} for s in report["steps"]]
+    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "wall": time.time() - begin,
+                                  "date": time.strftime("%Y-%m-%d"), "cpu": cpu(), "cores": os.cpu_count(),
+                                  "commit": commit.stdout.strip(), "losses": [s for s in json.loads(recipe.read_text())["steps"]
+                                                                             if "quantize" not in s["method"]]}, indent=1) + "\n")
+    subprocess.run(["rm", "-rf", out / "work"], check=True)
+    write_table()
+
+
+def measure(args):
+    """Of each shape that a task's run is there for, beside BERT-base."""
+    kept = RESULTS / "shapes.json"
+    shapes = json.loads(kept.read_text()) if kept.exists() else {}
+    for path in sorted(RESULTS.glob("*-*-*.json")):
+        record = json.loads(path.read_text())
+        student, task = record["student"], record["task"]
+        out = cache() / "models" / "students" / path.stem
+        if student in shapes or not out.exists():
+            continue
+        steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
+        forms = {"fp32": steps[-2], "int8": out / "model"}
+        teacher = cache() / "models" / f"bert-base-{task}"
+        inside = call([args.penjing, "inspect", forms["fp32"], "--json"])
+        shapes[student] = {"parameters": inside["parameters"], "flops": inside["flops"], "date": time.strftime("%Y-%m-%d"),
+                           "cpu": cpu()}
+        for form, model in forms.items():
+            timed = call([args.penjing, "bench", model, "--against", teacher, "--shapes", "1x32,1x128,32xvar",
+                          "--no-cold-start", "--json", "--quiet"])
+            shapes[student][form] = {v["shape"]: v for v in timed["verdicts"] if not v.get("with_tokenizing")}
+        kept.write_text(json.dumps(shapes, indent=1) + "\n")
+    write_table()
+
+
+def score(step, metric):
+    return next(value["value"] for name, value in step["scores"].items() if name.split(".", 1)[1] == metric)
+
+
+def write_table():
+    runs = {}
+    for path in sorted(RESULTS.glob("*-*-*.json")):
+        record = json.loads(path.read_text())
+        runs.setdefault(record["student"], {}).setdefault(record["task"], []).append(record)
+    shapes = json.loads((RESULTS / "shapes.json").read_text()) if (RESULTS / "shapes.json").exists() else {}
+    tasks = ["stsb", "mrpc", "cola", "sst2"]
+    metrics = {task: TASKS[task][2] for task in tasks}
+    text = ["# Students of BERT-base", "",
+            "Written by `campaigns/students.py`. Teachers: BERT-base of [RESULTS.md](RESULTS.md). Dev sets: STS-B Spearman, MRPC F1,",
+            f"CoLA Matthews, SST-2 accuracy (20,000 training rows), in percent of points; batches of {BATCH}, learning rate {RATE:g}, BF16,",
+            f"{EPOCHS} epochs unless the recipe has stages. Kept: mean over the tasks at hand of student divided by teacher. The paper's",
+            "figure is of its own tasks and averages.", "",
+            "| student | " + " | ".join(tasks) + " | kept, FP32 | kept, INT8 | paper | minutes |", "|---" * (len(tasks) + 5) + "|"]
+    teacher = {}
+    for records in runs.values():
+        for task, found in records.items():
+            teacher[task] = score(found[0]["steps"][0], metrics[task])
+    text.append("| BERT-base | " + " | ".join(f"{100 * teacher[t]:.2f}" if t in teacher else "-" for t in tasks) + " | | | | |")
+    for student in STUDENTS:
+        if student not in runs:
+            continue
+        cells, kept = [], {"fp32": [], "int8": []}
+        minutes = 0
+        for task in tasks:
+            found = runs[student].get(task)
+            if not found:
+                cells.append("-")
+                continue
+            values = {form: [score(r["steps"][at], metrics[task]) for r in found] for form, at in (("fp32", -2), ("int8", -1))}
+            for form, these in values.items():
+                kept[form].append(statistics.mean(these) / teacher[task])
+            cells.append(" / ".join(f"{100 * statistics.mean(v):.2f}" for v in values.values()))
+            minutes += sum(s["seconds"] for r in found for s in r["steps"]) / 60 / len(found)
+        share = {form: f"{100 * statistics.mean(v):.1f} % of {len(v)}" for form, v in kept.items()}
+        text.append(f"| {student} | " + " | ".join(cells) + f" | {share['fp32']} | {share['int8']} | {STUDENTS[student][3]} | "
+                    f"{minutes:.0f} |")
+    text += ["", "Scores: FP32 / INT8 (`penjing quantize`)."]
+    if shapes:
+        text += ["", "Size and speed in Penjing's runtime, against BERT-base in FP32 there (`penjing bench --against`, median ratio):", "",
+                 "| student | parameters | GFLOP at 128 tokens | 1x32 FP32 | 1x32 INT8 | 1x128 FP32 | 1x128 INT8 | 32 mixed FP32 | 32 mixed INT8 "
+                 "| date, CPU |", "|---|---|---|---|---|---|---|---|---|---|"]
+        for student, shape in shapes.items():
+            ratios = [f"{shape[form][s]['speedup']:.2f}" for s in ("1x32", "1x128", "32xvar") for form in ("fp32", "int8")]
+            text.append(f"| {student} | {shape['parameters'] / 1e6:.1f} M | {shape['flops'] / 1e9:.2f} | " + " | ".join(ratios) +
+                        f" | {shape['date']}, {shape['cpu']} |")
+    missing = [f"{s} on {t}" for s in STUDENTS for t in tasks if t not in runs.get(s, {})]
+    if missing:
+        text += ["", "Still to run: " + ", ".join(missing) + "."]
+    (ROOT / "campaigns" / "STUDENTS.md").write_text("\n".join(text) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--students", default=",".join(STUDENTS))
+    parser.add_argument("--tasks", default="stsb,mrpc,cola,sst2")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--penjing", default=ROOT / "build" / "release" / "penjing")
+    parser.add_argument("--time", action="store_true", help="parameters, FLOPs and latency, on an idle machine")
+    parser.add_argument("--table", action="store_true", help="write the table anew, run nothing")
+    args = parser.parse_args()
+    if args.table:
+        return write_table()
+    if args.time:
+        return measure(args)
+    for student in args.students.split(","):
+        for task in args.tasks.split(","):
+            run(args, student, task)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
