@@ -18,13 +18,6 @@ namespace {
 std::atomic<ProgressStyle> style{ProgressStyle::kNone};
 using Clock = std::chrono::steady_clock;
 
-std::string format_seconds(double seconds) {
-  if (seconds < 60) return fmt::format("{:.0f} s", seconds);
-  if (seconds < 3600)
-    return fmt::format("{:.0f} min {:02.0f} s", std::floor(seconds / 60), std::fmod(seconds, 60));
-  return fmt::format("{:.0f} h {:02.0f} min", std::floor(seconds / 3600), std::fmod(seconds / 60, 60));
-}
-
 // As much of a line as the terminal has columns for: a line that wraps cannot be redrawn in place.
 std::string fit_terminal(std::string line) {
   winsize window{};
@@ -40,6 +33,15 @@ std::string fit_terminal(std::string line) {
   return line;
 }
 }  // namespace
+
+std::string format_seconds(double seconds) {
+  const auto whole = std::llround(seconds);
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  const int64_t minutes = (whole + 30) / 60;
+  if (minutes < 48 * 60) return fmt::format("{} h {:02} min", minutes / 60, minutes % 60);
+  return fmt::format("{:.1f} days", static_cast<double>(minutes) / (24 * 60));
+}
 
 void set_progress_style(ProgressStyle new_style) {
   style = new_style;

@@ -13,6 +13,8 @@ enum class ProgressStyle {
 void set_progress_style(ProgressStyle style);
 ProgressStyle detect_progress_style(bool quiet);  // by isatty(stderr)
 
+std::string format_seconds(double seconds);  // "12 s", "3 min 05 s", "1 h 04 min", "2.5 days"
+
 // Reports work of `total` units (kUnknown: not known beforehand) on stderr in the style set. Thread-safe
 // advance(). A task shorter than half a second shows nothing. `first` units were done before (a run that goes
 // on): they count as done, not for the rate and the time left.

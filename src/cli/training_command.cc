@@ -1,11 +1,14 @@
 #include "cli/training_command.h"
 
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
+#include "base/progress.h"
 #include "base/text_table.h"
 #include "io/model_folder.h"
 
@@ -15,6 +18,8 @@ void declare_training_options(CLI::App& app, TrainingOptions& options) {
   app.add_option("-o,--out", options.out, "model folder to write; logs and checkpoints go to OUT.training")
       ->required();
   app.add_flag("--resume", options.resume, "go on with the run that was begun at --out");
+  app.add_flag("--dry-run", options.dry_run,
+               "take a few steps, tell how long all will take and what disk and memory, write nothing");
   app.add_option("--timeout", options.timeout,
                  "several ranks (docs/distributed.md): seconds that one may be late")
       ->capture_default_str();
@@ -49,9 +54,65 @@ std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<s
   return all;
 }
 
-void run_training(const TrainingOptions& options, const CommonOptions& common,
+namespace {
+
+// What --dry-run tells.
+class Rehearsal {
+ public:
+  void step(const train::StepLog& log) {
+    total_ = log.total;
+    if (log.step <= kWarmSteps && log.total > kWarmSteps) return;
+    ++steps_;
+    tokens_ += log.tokens;
+    seconds_ += log.seconds;
+  }
+
+  void print(const train::LoopResult& result, bool as_json) const {
+    const double step = seconds_ / static_cast<double>(std::max<int64_t>(1, steps_));
+    const double all = step * static_cast<double>(total_);
+    rusage usage = {};
+    getrusage(RUSAGE_SELF, &usage);
+    const int64_t memory = int64_t{usage.ru_maxrss} << 10;
+    if (as_json) {
+      print_json(Json::object({{"steps", total_},
+                               {"measured_steps", steps_},
+                               {"seconds_per_step", step},
+                               {"tokens_per_second", static_cast<double>(tokens_) / std::max(seconds_, 1e-9)},
+                               {"seconds", all},
+                               {"checkpoint_bytes", result.checkpoint_bytes},
+                               {"peak_memory_bytes", memory}}));
+      return;
+    }
+    print_text(fmt::format(
+        "{} steps at {:.3f} s ({} measured, {:.0f} tokens a second): about {}, without evaluations\n"
+        "disk: {:.2f} GB of checkpoints; memory so far: {:.2f} GB\n"
+        "nothing was written\n",
+        total_, step, steps_, static_cast<double>(tokens_) / std::max(seconds_, 1e-9), format_seconds(all),
+        static_cast<double>(result.checkpoint_bytes) / 1e9, static_cast<double>(memory) / 1e9));
+  }
+
+ private:
+  int64_t total_ = 0, steps_ = 0, tokens_ = 0;
+  double seconds_ = 0;
+};
+
+}  // namespace
+
+bool run_training(const TrainingOptions& options, const CommonOptions& common,
                   const std::function<RunInfo()>& info, const std::string& eval_split,
                   const std::function<train::LoopResult(const Tell&, const OnStep&)>& work) {
+  if (options.dry_run) {
+    Rehearsal rehearsal;
+    bool told = false;  // of several ranks the first alone
+    const train::LoopResult result = work(
+        [&](const std::string& text) {
+          told = true;
+          if (!common.json && !common.quiet) print_text(text);
+        },
+        [&](const train::StepLog& step) { rehearsal.step(step); });
+    if (told) rehearsal.print(result, common.json);
+    return false;
+  }
   std::unique_ptr<RecordedRun> record;
   const auto tell = [&](const std::string& text) {
     if (!record) record = record_run(info(), options.out + ".training", options.resume);
@@ -67,13 +128,14 @@ void run_training(const TrainingOptions& options, const CommonOptions& common,
     if (record) record->fail_because(error.what());
     throw;
   }
-  if (!record) return;  // not the first of several ranks
+  if (!record) return true;  // not the first of several ranks
   if (!result.evaluations.empty()) {
     for (const auto& [name, value] : result.evaluations.back().scores) {
       record->add_score({name, eval_split, value, {}, {}});
     }
   }
   record->done();
+  return true;
 }
 
 Json training_json(const TrainingOptions& options, const train::LoopResult& result) {

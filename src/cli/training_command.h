@@ -14,9 +14,11 @@ namespace penjing::cli {
 // What commands that train have in common.
 
 // How a run is run, beside what it learns.
+inline constexpr int64_t kRehearsalSteps = 12, kWarmSteps = 2;  // of --dry-run; the warm ones are not counted
+
 struct TrainingOptions {
   std::string out;
-  bool resume = false;
+  bool resume = false, dry_run = false;
   double timeout = 300, bucket_megabytes = 25;
 
   // Into the settings of a run.
@@ -27,6 +29,7 @@ struct TrainingOptions {
     settings.timeout = timeout;
     settings.bucket_bytes = static_cast<int64_t>(bucket_megabytes * (1 << 20));
     settings.threads = common.threads;
+    if (dry_run) settings.loop.rehearsal = kRehearsalSteps;
   }
 };
 void declare_training_options(CLI::App& app, TrainingOptions& options);
@@ -43,7 +46,9 @@ std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<s
 // by then) and with what it calls after each step; records the last scores, and why it failed.
 using Tell = std::function<void(const std::string&)>;
 using OnStep = std::function<void(const train::StepLog&)>;
-void run_training(const TrainingOptions& options, const CommonOptions& common,
+// --dry-run: calls it for the first steps and prints how long all would take and what disk they need; false
+// then.
+bool run_training(const TrainingOptions& options, const CommonOptions& common,
                   const std::function<RunInfo()>& info, const std::string& eval_split,
                   const std::function<train::LoopResult(const Tell&, const OnStep&)>& work);
 

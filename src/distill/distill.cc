@@ -175,7 +175,19 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   if (need != 0 && !streams && parts.teacher.has_model()) {
     const train::ForwardContext context;
     const fs::path file = settings.keep_answers ? answers_file(start, need) : fs::path();
-    parts.teacher.answer_all(*start.objective, need, context, file);
+    const int64_t width = need == kLogits ? parts.of_teacher.logits : parts.of_teacher.embedding;
+    const bool there = !file.empty() && fs::exists(file);
+    start.tell(fmt::format("the teacher's answers: {} examples x {} numbers, {:.1f} MB{}\n",
+                           setup.num_examples, width,
+                           static_cast<double>(setup.num_examples * width) * 4 / 1e6,
+                           there          ? ", from an earlier run"
+                           : file.empty() ? " in memory"
+                                          : " in the cache"));
+    if (start.is_rehearsal) {
+      const double seconds = there ? 0 : parts.teacher.rehearse_answers(*start.objective, need, context);
+      if (!there) start.tell(fmt::format("to ask for them takes about {:.0f} s\n", seconds));
+    }
+    if (!start.is_rehearsal || there) parts.teacher.answer_all(*start.objective, need, context, file);
   }
   Connections connections(parts.plan, parts.student, parts.of_teacher, setup);
   if (start.num_ranks > 1 && !connections.sums_over_examples()) {

@@ -1,5 +1,7 @@
 #include "distill/teacher.h"
 
+#include <chrono>
+
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/interrupt.h"
@@ -134,19 +136,8 @@ Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
   return tap.take();
 }
 
-void Teacher::answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
-                         const fs::path& file) {
-  require_examples(task.num_examples());
-  if (whole_.defined()) return;
-  if (!file.empty() && fs::exists(file)) {
-    const Safetensors stored = read_safetensors(file);
-    const Tensor& answers = stored.tensors.at(kAnswers);
-    if (answers.shape.size() == 2 && answers.shape[0] == task.num_examples()) {
-      whole_ = train::to_torch(answers, kAnswers);
-      whole_need_ = need;
-      return;
-    }
-  }
+at::Tensor Teacher::answer(const train::Objective& task, unsigned need, const train::ForwardContext& context,
+                           const std::function<bool()>& enough) {
   // Always in the same order and the same batches: another batch may change the last bits of a product.
   std::vector<at::Tensor> parts;
   std::vector<int64_t> examples;
@@ -168,6 +159,7 @@ void Teacher::answer_all(const train::Objective& task, unsigned need, const trai
     tokens = 0;
   };
   for (int64_t i = 0; i < task.num_examples(); ++i) {
+    if (enough()) break;
     int64_t length = 0;
     for (const train::Sequence& sequence : task.sequences(i))
       length += static_cast<int64_t>(sequence.ids.size());
@@ -176,7 +168,39 @@ void Teacher::answer_all(const train::Objective& task, unsigned need, const trai
     tokens += length;
   }
   flush();
-  whole_ = at::cat(parts).contiguous();
+  return at::cat(parts).contiguous();
+}
+
+double Teacher::rehearse_answers(const train::Objective& task, unsigned need,
+                                 const train::ForwardContext& context) {
+  require_examples(task.num_examples());
+  if (whole_.defined()) return 0;
+  constexpr double kLongEnough = 2;  // seconds
+  const auto begin = std::chrono::steady_clock::now();
+  const auto passed = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const at::Tensor first = answer(task, need, context, [&] { return passed() > kLongEnough; });
+  const double seconds = passed();
+  whole_ = at::zeros({task.num_examples(), first.size(1)});
+  whole_need_ = need;
+  return seconds * static_cast<double>(task.num_examples()) / static_cast<double>(first.size(0));
+}
+
+void Teacher::answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
+                         const fs::path& file) {
+  require_examples(task.num_examples());
+  if (whole_.defined()) return;
+  if (!file.empty() && fs::exists(file)) {
+    const Safetensors stored = read_safetensors(file);
+    const Tensor& answers = stored.tensors.at(kAnswers);
+    if (answers.shape.size() == 2 && answers.shape[0] == task.num_examples()) {
+      whole_ = train::to_torch(answers, kAnswers);
+      whole_need_ = need;
+      return;
+    }
+  }
+  whole_ = answer(task, need, context, [] { return false; });
   whole_need_ = need;
   if (file.empty()) return;
   std::error_code error;

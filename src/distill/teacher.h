@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,10 +41,17 @@ class Teacher {
   // Not for tasks whose examples change from epoch to epoch.
   void answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
                   const std::filesystem::path& file);
+  // For a rehearsal: says it of the first examples only, and of the others zeros. Returns the seconds that
+  // all would take.
+  double rehearse_answers(const train::Objective& task, unsigned need, const train::ForwardContext& context);
   // Of a file: how many examples there must be. kInput.
   void require_examples(int64_t count) const;
 
  private:
+  // Rows of the first examples, in batches of so many tokens, until all are answered or `enough` says so.
+  at::Tensor answer(const train::Objective& task, unsigned need, const train::ForwardContext& context,
+                    const std::function<bool()>& enough);
+
   std::shared_ptr<Model> model_;
   std::shared_ptr<train::Network> network_;
   std::unique_ptr<train::Arithmetic> arithmetic_;

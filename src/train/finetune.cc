@@ -75,7 +75,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   input.data.pool = &pool;
   input.train_split = settings.train_split;
   input.eval_split = settings.eval_split;
-  input.max_length = longest(model, settings.max_length);
+  input.max_length = longest(model, settings.max_length < 0 ? kind->max_length : settings.max_length);
   input.params = settings.params;
   input.params.set("task", settings.task);
   input.seed = settings.loop.seed;
@@ -99,7 +99,8 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   }
   if (prepare) {
     const int ranks = run.communicator == nullptr ? 1 : run.communicator->size();
-    TaskStart start{std::move(objective), network, *tokenizer, input, run.tell, ranks, loop.origin};
+    TaskStart start{std::move(objective), network,    *tokenizer, input, run.tell, ranks,
+                    loop.rehearsal > 0,   loop.origin};
     prepare(start);
     objective = std::move(start.objective);
   }
@@ -114,6 +115,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   TrainedModel trained;
   trained.loop = train(network, *objective, loop, settings.resume, run.communicator, on_step,
                        quantizer ? &*quantizer : nullptr);
+  if (loop.rehearsal > 0) return trained;
 
   store_parameters(network.parameters, model);
   const std::unique_ptr<Arithmetic> arithmetic = make_arithmetic("fp32");
@@ -135,13 +137,16 @@ FinetuneResult train_prepared(const char* method, const FinetuneSettings& settin
                               const PrepareTask& prepare, const std::function<void(const std::string&)>& tell,
                               const std::function<void(const StepLog&)>& on_step) {
   FinetuneResult result;
+  const bool rehearses = settings.loop.rehearsal > 0;
   result.training_folder = training_folder(settings.out);
   result.rank = run_in_training_folder(
-      {settings.threads, settings.timeout, settings.bucket_bytes}, settings.out, settings.resume, tell,
-      [&](const TrainingRun& run) {
+      {settings.threads, settings.timeout, settings.bucket_bytes}, rehearses ? fs::path() : settings.out,
+      settings.resume, tell, [&](const TrainingRun& run) {
         const Model original = read_model(resolve_model(settings.model));
         const TrainedModel trained = train_model(original, settings, prepare, run, on_step);
-        on_first(run.communicator, [&] { write_trained_model(trained, original, method, settings.out); });
+        if (!rehearses) {
+          on_first(run.communicator, [&] { write_trained_model(trained, original, method, settings.out); });
+        }
         result.loop = trained.loop;
       });
   return result;

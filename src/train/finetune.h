@@ -17,7 +17,7 @@ struct FinetuneSettings {
   std::string task;                                       // an objective's name or alias
   TaskInput data;                                         // its own `split` and `train` are not read
   std::string train_split = "train", eval_split = "dev";  // eval_split empty: no evaluation
-  int64_t max_length = 128;
+  int64_t max_length = -1;                                // -1: the objective's, 0: the model's
   Json params = Json::object();  // the objective's own: label_smoothing, class_weights, loss, ...
   std::filesystem::path
       out;  // a model folder that appears when all is done; logs and checkpoints: out + ".training"

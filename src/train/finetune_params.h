@@ -13,7 +13,7 @@ struct FinetuneParams {
   std::string task, data, train_split = "train", eval_split = "dev";
   bool no_eval = false;
   std::string text_column, pair_column, label_column;
-  int64_t limit = 0, max_length = 128;
+  int64_t limit = 0, max_length = -1;
   double label_smoothing = 0;
   std::string class_weights, loss;
   std::vector<std::string> params;
@@ -33,7 +33,8 @@ struct FinetuneParams {
     v.text("pair_column", pair_column, "the second text of a pair");
     v.text("label_column", label_column, "label or score");
     v.integer("limit", limit, 0, kMost, "the first so many training examples only; 0: all");
-    v.integer("max_length", max_length, 0, kMost, "tokens a text; 0: what the model can take");
+    v.integer("max_length", max_length, -1, kMost,
+              "tokens a text; -1: 128, of qa 384; 0: what the model can take");
     v.number("label_smoothing", label_smoothing, 0, 1, "share of the truth given to all classes alike");
     v.text("class_weights", class_weights, "balanced, or one number a class: 1,2.5");
     v.text("loss", loss, "regression: mse, bce (scores from 0 to 1); of embeddings: docs/training.md");

@@ -147,10 +147,11 @@ class Run {
     }
     open_log();
     std::optional<Progress> progress;  // the log has its own
-    if (!log_ && rank() == 0) progress.emplace("training", total_, "steps", step_);
+    const int64_t last = settings_.rehearsal > 0 ? std::min(total_, settings_.rehearsal) : total_;
+    if (!log_ && rank() == 0) progress.emplace("training", last, "steps", step_);
     saved_at_ = now();
     if (!evaluated_) finish_step();  // what the interrupted process had no time for
-    while (step_ < total_ && !result_.stopped_early) {
+    while (step_ < last && !result_.stopped_early) {
       if (communicator_ == nullptr ? interrupted() : rank_interrupted_) {
         save();
         throw Interrupted{};
@@ -161,9 +162,10 @@ class Run {
       if (progress) progress->advance();
       if (on_step) on_step(log);
       log_step(log);
-      finish_step();
+      if (settings_.rehearsal == 0) finish_step();
     }
     result_.steps = step_;
+    if (settings_.rehearsal > 0) result_.checkpoint_bytes = checkpoint_bytes();
     result_.loss = epoch_loss_ / static_cast<double>(std::max<int64_t>(1, epoch_steps_));
     if (settings_.keep_best && best_step_ >= 0 && best_step_ != step_) {
       load_parameters_from(read_best(), network_.parameters);
@@ -494,6 +496,16 @@ class Run {
            best_step_);
     }
     return state->parameters;
+  }
+
+  int64_t checkpoint_bytes() const {
+    std::vector<TensorMap> parts = {save_parameters(network_.parameters), optimizer_->save()};
+    if (average_) parts.push_back(average_->save(network_.parameters));
+    std::size_t bytes = 0;
+    for (const TensorMap& part : parts) {
+      for (const auto& [name, tensor] : part) bytes += tensor.bytes.size();
+    }
+    return static_cast<int64_t>(bytes) * (settings_.keep + 1);  // one more while the newest is written
   }
 
   void save() {

@@ -72,6 +72,9 @@ struct LoopSettings {
   int64_t keep = 2;  // checkpoints
   int64_t log_steps = 10;
   std::filesystem::path dump;  // where the first steps are written out (step_dump.h); empty: nowhere
+  // Above 0: the run's first so many steps are taken, to see how long they take, and nothing else is done:
+  // no evaluation, no checkpoint.
+  int64_t rehearsal = 0;
 };
 
 struct Evaluated {
@@ -82,6 +85,7 @@ struct Evaluated {
 
 struct LoopResult {
   int64_t steps = 0, first_step = 0;  // first_step: where a resumed run went on
+  int64_t checkpoint_bytes = 0;       // of a rehearsal: of all that lie there at once, at most
   int64_t tokens = 0;                 // trained on in this process
   double seconds = 0;                 // of training in this process, evaluations not counted
   double loss = 0;                    // mean of the last epoch's steps

@@ -111,6 +111,7 @@ struct ObjectiveKind {
   const char* aliases;  // task names of GLUE that it takes: "sst2 rte"
   const char* summary;
   std::unique_ptr<Objective> (*make)(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input);
+  int64_t max_length = 128;  // tokens, where none are asked for
 };
 std::span<const ObjectiveKind* const> all_objectives();
 const ObjectiveKind* find_objective(std::string_view name);

@@ -16,7 +16,8 @@ struct TaskStart {
   const ObjectiveInput& input;
   const std::function<void(const std::string&)>& tell;
   int num_ranks;
-  Json& origin;  // what decides the numbers: a run is resumed with an equal one only
+  bool is_rehearsal;  // no numbers are wanted, only how long they take
+  Json& origin;       // what decides the numbers: a run is resumed with an equal one only
 };
 
 // May put another objective around the task's, and add parameters that are learned beside the model's

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
 #include "train/loop.h"
@@ -68,13 +69,6 @@ Json path_list(const std::vector<fs::path>& paths) {
   return list;
 }
 
-std::string duration(double seconds) {
-  if (seconds < 90) return fmt::format("{:.0f} s", seconds);
-  if (seconds < 5400) return fmt::format("{:.0f} min", seconds / 60);
-  if (seconds < 48 * 3600) return fmt::format("{:.1f} h", seconds / 3600);
-  return fmt::format("{:.1f} days", seconds / 86400);
-}
-
 // What the steps tell: the loss curve, and once how long the rest will take.
 class Watch {
  public:
@@ -97,7 +91,7 @@ class Watch {
           "in about {}\n",
           static_cast<double>(tokens_) / seconds_, log.total - log.step,
           static_cast<double>(tokens_) / counted, static_cast<double>(tokens_) / counted * rest / 1e6,
-          duration(seconds_ / counted * rest)));
+          format_seconds(seconds_ / counted * rest)));
     }
     const int64_t stretch = std::max<int64_t>(1, log.total / 20);
     if (log.step % stretch == 0 || log.step == log.total) {
@@ -178,6 +172,7 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
         watch.step(log);
         if (on_step) on_step(log);
       });
+  if (loop.rehearsal > 0) return trained;
   trained.curve = std::move(watch).curve();
 
   store_parameters(network.parameters, model);
@@ -193,14 +188,17 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
 PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step) {
   PretrainResult result;
+  const bool rehearses = settings.loop.rehearsal > 0;
   result.training_folder = training_folder(settings.out);
   result.rank = run_in_training_folder(
-      {settings.threads, settings.timeout, settings.bucket_bytes}, settings.out, settings.resume, tell,
-      [&](const TrainingRun& run) {
+      {settings.threads, settings.timeout, settings.bucket_bytes}, rehearses ? fs::path() : settings.out,
+      settings.resume, tell, [&](const TrainingRun& run) {
         const Start start = read_start(settings);
         Trained trained = train_model(start, settings, run, on_step);
-        on_first(run.communicator,
-                 [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
+        if (!rehearses) {
+          on_first(run.communicator,
+                   [&] { write_trained_model(trained.model, start.model, "pretrain", settings.out); });
+        }
         result.loop = trained.model.loop;
         result.curve = std::move(trained.curve);
         result.num_parameters = trained.num_parameters;

@@ -13,8 +13,8 @@ int run_in_training_folder(const RankSettings& ranks, const std::filesystem::pat
   run_rank(ranks, [&](int threads, Communicator* communicator) {
     rank = communicator == nullptr ? 0 : communicator->rank();
     std::optional<FolderLock> lock;  // rank 0's, until the result is there
-    on_first(communicator, [&] { lock.emplace(enter_training_folder(out, resume)); });
-    work({threads, communicator, training_folder(out), [&](const std::string& text) {
+    if (!out.empty()) on_first(communicator, [&] { lock.emplace(enter_training_folder(out, resume)); });
+    work({threads, communicator, out.empty() ? out : training_folder(out), [&](const std::string& text) {
             if (rank == 0) tell(text);
           }});
   });

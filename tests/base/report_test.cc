@@ -32,6 +32,15 @@ TEST(TextTable, Numbers) {
   EXPECT_EQ(nearest("quantise", {"dequantize", "quantize", "verify"}), "quantize");
 }
 
+TEST(Progress, TimesAsPeopleSayThem) {
+  EXPECT_EQ(format_seconds(0.4), "0 s");
+  EXPECT_EQ(format_seconds(59.4), "59 s");
+  EXPECT_EQ(format_seconds(119.7), "2 min 00 s");
+  EXPECT_EQ(format_seconds(3600), "1 h 00 min");
+  EXPECT_EQ(format_seconds(7199), "2 h 00 min");
+  EXPECT_EQ(format_seconds(60 * 3600), "2.5 days");
+}
+
 std::string progress_in_a_pipe(ProgressStyle style) {
   ::testing::internal::CaptureStderr();
   set_progress_style(style);

@@ -47,6 +47,15 @@ class DistillCommand : public testing::TinyModelTest {
   }
 };
 
+TEST_F(DistillCommand, ADryRunAsksTheTeacherForAFewAnswersOnly) {
+  const ProgramResult tried = distill("out", {"--dry-run"});
+  ASSERT_EQ(tried.status, 0) << tried.err;
+  for (const char* part :
+       {"32 examples x 2 numbers", "to ask for them takes about", "120 steps at", "nothing was written"})
+    EXPECT_NE(tried.out.find(part), std::string::npos) << tried.out;
+  EXPECT_FALSE(fs::exists(path("out.training")));
+}
+
 TEST_F(DistillCommand, ExplainsThePlanBeforeAnyWork) {
   const ProgramResult help = run_program({{"distill", "--help"}});
   EXPECT_NE(help.out.find("penjing distill "), std::string::npos);

@@ -89,6 +89,39 @@ TEST_F(Finetune, WhatItTrainsIsAModelThatTheRuntimeRuns) {
   EXPECT_TRUE(fs::exists(path("dump/parameters.safetensors")));
 }
 
+TEST_F(Finetune, ADryRunTellsHowLongItTakesAndWritesNothing) {
+  const ProgramResult tried =
+      finetune({"--task", "classification", "--epochs", "8", "--batch-size", "4", "--dry-run", "--json"});
+  ASSERT_EQ(tried.status, 0) << tried.err;
+  const Json report = Json::parse(tried.out, "report");
+  EXPECT_EQ(report.find("steps")->as_int("steps"), 64);
+  EXPECT_EQ(report.find("measured_steps")->as_int("measured_steps"), 10);
+  const double step = report.find("seconds_per_step")->as_double("seconds_per_step");
+  EXPECT_GT(step, 0);
+  EXPECT_NEAR(report.find("seconds")->as_double("seconds"), 64 * step, 1e-9 + 1e-6 * step);
+  EXPECT_FALSE(fs::exists(path("out")));
+  EXPECT_FALSE(fs::exists(path("out.training")));
+
+  // As much disk as the checkpoints of the run itself: two are kept and one is written.
+  const ProgramResult trained =
+      finetune({"--task", "classification", "--epochs", "8", "--batch-size", "4", "--save-steps", "30"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  int64_t bytes = 0;
+  int checkpoints = 0;
+  for (const auto& entry : fs::directory_iterator(path("out.training"))) {
+    if (!entry.is_directory()) continue;
+    for (const auto& file : fs::recursive_directory_iterator(entry)) {
+      if (file.path().extension() == ".safetensors") bytes += static_cast<int64_t>(file.file_size());
+    }
+    ++checkpoints;
+  }
+  EXPECT_EQ(checkpoints, 2);
+  const int64_t told = report.find("checkpoint_bytes")->as_int("checkpoint_bytes");
+  EXPECT_GE(bytes * 3 / 2, told);
+  EXPECT_LE(bytes * 3 / 2, told + told / 2);  // the headers, large beside so small a model
+  EXPECT_EQ(finetune({"--task", "classification", "--dry-run", "--seeds", "1,2"}).status, 2);
+}
+
 TEST_F(Finetune, TrainedForIntegersTheResultIsWhatQuantizeWouldWrite) {
   for (const std::string range : {"token", "average", "learned"}) {
     fs::remove_all(path("out"));

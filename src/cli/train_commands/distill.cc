@@ -58,13 +58,13 @@ int run(const CommonOptions& common) {
   }
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   train::FinetuneResult result;
-  run_training(
+  const bool trained = run_training(
       options, common, [&] { return info_of(settings); }, s.eval_split,
       [&](const Tell& tell, const OnStep& on_step) {
         result = distill::distill(settings, tell, on_step);
         return result.loop;
       });
-  if (result.rank != 0) return kDone;
+  if (!trained || result.rank != 0) return kDone;
   if (common.json) {
     print_json(training_json(options, result.loop));
     return kDone;

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -32,24 +33,26 @@ void declare(CLI::App& app) {
   app.add_option("MODEL", model, "the model to start from")->required();
   declare_training_options(app, options);
   app.add_option("--dump-step", dump,
-                 "folder for the first step's gradients and parameters and ten steps' tokens and losses");
+                 "folder for the first step's gradients and parameters and ten steps' tokens and losses")
+      ->excludes("--dry-run");
   app.add_option("--seeds", seeds, "several runs, 1,2,3: to OUT/seed-1, ...; scores with mean and deviation")
       ->delimiter(',')
       ->excludes("--dump-step");
   params.declare(app, list_params<train::FinetuneParams>());
 }
 
-// One run; its result is of rank 0 alone.
-train::FinetuneResult run_one(const train::FinetuneSettings& s, const CommonOptions& common) {
+// One run; its result is of rank 0 alone. Nothing where nothing was trained: --dry-run.
+std::optional<train::FinetuneResult> run_one(const train::FinetuneSettings& s, const CommonOptions& common) {
   TrainingOptions own = options;
   own.out = s.out.string();
   train::FinetuneResult result;
-  run_training(
+  const bool trained = run_training(
       own, common, [&] { return run_info("finetune", s); }, s.eval_split,
       [&](const Tell& tell, const OnStep& on_step) {
         result = train::finetune(s, tell, on_step);
         return result.loop;
       });
+  if (!trained) return {};
   if (result.rank != 0) return result;
   if (!common.json) {
     print_text(evaluations_table(result.loop) + training_summary(own, result.loop));
@@ -59,6 +62,7 @@ train::FinetuneResult run_one(const train::FinetuneSettings& s, const CommonOpti
 
 // OUT/seed-N for each seed, one after the other; the last scores with mean and sample deviation.
 int run_seeds(train::FinetuneSettings s, const CommonOptions& common) {
+  if (options.dry_run) fail(ErrorKind::kInput, "--dry-run: of one seed");
   if (train::read_launch_environment().distributed()) {
     fail(ErrorKind::kUnsupported, "--seeds: one process alone; with several ranks a run a seed");
   }
@@ -75,7 +79,7 @@ int run_seeds(train::FinetuneSettings s, const CommonOptions& common) {
       std::filesystem::create_directories(options.out);
       TrainingOptions own = options;
       own.out = s.out.string();
-      report = training_json(own, run_one(s, common).loop);
+      report = training_json(own, run_one(s, common)->loop);
       write_text_file(done, report.dump(2) + "\n");
     }
     const auto& evaluations = report.find("evaluations")->as_array("evaluations");
@@ -113,8 +117,8 @@ int run(const CommonOptions& common) {
   s.loop.dump = dump;
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   if (!seeds.empty()) return run_seeds(s, common);
-  const train::FinetuneResult result = run_one(s, common);
-  if (common.json && result.rank == 0) print_json(training_json(options, result.loop));
+  const std::optional<train::FinetuneResult> result = run_one(s, common);
+  if (result && common.json && result->rank == 0) print_json(training_json(options, result->loop));
   return kDone;
 }
 

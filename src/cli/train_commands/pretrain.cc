@@ -104,13 +104,13 @@ int run(const CommonOptions& common) {
   training.put_into(s, common);
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   train::PretrainResult result;
-  run_training(
+  const bool trained = run_training(
       training, common, [&] { return run_info(s, options.size); }, "held back",
       [&](const Tell& tell, const OnStep& on_step) {
         result = train::pretrain(s, tell, on_step);
         return result.loop;
       });
-  if (result.rank != 0) return kDone;
+  if (!trained || result.rank != 0) return kDone;
   if (common.json) {
     print_json(to_json(result));
   } else {

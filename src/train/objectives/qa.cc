@@ -129,6 +129,7 @@ std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const 
 }  // namespace
 
 extern const ObjectiveKind qa_objective;
-const ObjectiveKind qa_objective = {"qa", "squad squad_v2", "answers as spans of a text (SQuAD)", make};
+const ObjectiveKind qa_objective = {"qa", "squad squad_v2", "answers as spans of a text (SQuAD)", make,
+                                    384};  // Devlin et al. 2018, appendix A.3; run_squad.py
 
 }  // namespace penjing::train
