@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "distill/distill_objective.h"
+#include "distill/teacher_fit.h"
 #include "io/model_folder.h"
 #include "train/prepared_training.h"
 
@@ -13,13 +14,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kLabelWeight = 0.1, kTeacherWeight = 0.9;  // RepDistiller's of kd
-
-int64_t logits_of(const Model& model) {
-  for (const HeadSpec& head : model.description.heads) {
-    if (head.has_projection && head.kind != HeadKind::kMaskedLm) return head.projection.out;
-  }
-  return 0;
-}
 
 int64_t embedding_of(const Model& model) {
   int64_t width = model.description.hidden_size;
@@ -83,32 +77,6 @@ Prepared read_parts(const DistillSettings& settings, const Model& student) {
   const bool unlabelled = settings.training.task == "texts";
   parts.label_weight = settings.label_weight >= 0 ? settings.label_weight : unlabelled ? 0 : kLabelWeight;
   return parts;
-}
-
-// Same pieces, same numbers: the teacher reads the student's.
-void require_same_tokens(const Tokenizer& student, const Tokenizer& teacher) {
-  const int64_t count = student.vocab_size();
-  bool same = count == teacher.vocab_size();
-  for (int64_t id = 0; same && id < count; ++id) {
-    same = student.token(static_cast<int32_t>(id)) == teacher.token(static_cast<int32_t>(id));
-  }
-  if (!same) {
-    fail(
-        ErrorKind::kUnsupported,
-        "teacher and student have different tokenizers; give the teacher's answers as a file (.npy, .jsonl)");
-  }
-}
-
-// Head and classes of the teacher are those that the student learns.
-void require_same_classes(const Model& student, const Model& teacher) {
-  if (logits_of(student) != logits_of(teacher)) {
-    fail(ErrorKind::kInput, "the teacher has {} outputs, the student {}: was it trained for this task?",
-         logits_of(teacher), logits_of(student));
-  }
-  if (student.id2label.size() == teacher.id2label.size() && student.id2label != teacher.id2label) {
-    fail(ErrorKind::kInput,
-         "the teacher's classes are in another order, or named otherwise, than the student's");
-  }
 }
 
 at::Tensor words_of(const train::Parameters& parameters, const Model& model) {

@@ -9,6 +9,8 @@ import tempfile
 from program import SOURCE, run
 from rank_runs import write_inputs
 
+TEACHES = ("distill", "theseus")
+
 # What a teacher of four layers and two heads needs otherwise.
 SMALLER = {"tinybert6-task": ["steps.1.losses.0.layers=[[0, 0], [1, 2], [2, 4]]"],
            "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"]}
@@ -26,7 +28,7 @@ def main():
             sets = [f"model={teacher}", "steps.0.layers=2", f"eval.0.data={work / 'data'}", *SMALLER.get(recipe.stem, [])]
             resolved = json.loads(run("run", recipe, "--dry-run", *(x for s in sets for x in ("--set", s))))
             for i, step in enumerate(resolved["steps"]):
-                if step["method"] == "distill":
+                if step["method"] in TEACHES:
                     sets += [f"steps.{i}.data={work / 'data'}", f"steps.{i}.epochs=1", f"steps.{i}.precision=fp32"]
             out = work / recipe.stem
             report = json.loads(run("run", recipe, "--out", out, "--json", "--quiet", "--threads", 1,
@@ -35,7 +37,7 @@ def main():
             last = report["steps"][-1]
             if config["num_hidden_layers"] != 2 or last["name"].split("-", 1)[1] != "quantize":
                 sys.exit(f"{recipe.stem}: {config['num_hidden_layers']} layers after {last['name']}")
-            taught = [s for s in report["steps"] if s["name"].endswith("-distill")][-1]
+            taught = [s for s in report["steps"] if s["name"].split("-", 1)[1] in TEACHES][-1]
             # 400 sentences in batches of 32: so many steps were taken, and the student was compared with its teacher.
             if taught["details"]["steps"] != 13 or taught["measured"]["top1"] is None:
                 sys.exit(f"{recipe.stem}: {taught}")
