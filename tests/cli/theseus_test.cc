@@ -55,7 +55,7 @@ TEST_F(TheseusCommand, SaysWhatReplacesWhat) {
   EXPECT_NE(help.out.find("--replacing-rate"), std::string::npos);
   const ProgramResult run = theseus("out", {"--max-steps", "8", "--replacing-slope", "0.2"});
   EXPECT_EQ(run.status, 0) << run.err;
-  EXPECT_NE(run.err.find("rising by 0.2 a step"), std::string::npos) << run.err;
+  EXPECT_NE(run.out.find("rising by 0.2 a step"), std::string::npos) << run.out;
   std::ifstream log(path("out.training/train.jsonl"));
   const std::string lines((std::istreambuf_iterator<char>(log)), {});
   EXPECT_NE(lines.find("\"replaced\":"), std::string::npos) << lines;

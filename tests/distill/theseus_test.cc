@@ -73,13 +73,17 @@ class Theseus : public ::testing::Test {
     std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
     for (std::ofstream* file : {&train, &dev}) *file << "sentence\tlabel\n";
     for (int i = 0; i < 24; ++i) {
-      train << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
-      dev << (i % 2 == 0 ? "a cat sat\t0\n" : "the dog ran\t1\n");
+      for (std::ofstream* file : {&train, &dev}) {
+        *file << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
+      }
     }
     train.close(), dev.close();
     train::FinetuneSettings teaching = training("teacher");
     teaching.model = (work_ / "model").string();
-    (void)train::finetune(teaching, kQuiet);
+    teaching.loop.epochs = 12;
+    teaching.loop.learning_rate = 5e-4;
+    teaching.loop.hidden_dropout = teaching.loop.attention_dropout = 0;
+    ASSERT_EQ(train::finetune(teaching, kQuiet).loop.evaluations.back().scores.front().second, 1);
     teacher_ = read_model(work_ / "teacher");
     // Not the first two layers, so that it matters which of the teacher's are left.
     student_ = keep_layers(teacher_, {0, 3});
@@ -216,9 +220,11 @@ TEST_F(Theseus, GradientsReachSuccessorsThatAreInAlone) {
 
 TEST_F(Theseus, TheResultIsTheStudentWithLearnedLayers) {
   distill::TheseusSettings s = settings("out");
+  s.training.loop.epochs = 8;
+  s.training.loop.learning_rate = 2e-3;
   std::string told;
   const train::FinetuneResult result = distill::theseus(s, [&](const std::string& text) { told += text; });
-  EXPECT_EQ(result.loop.steps, 24);
+  EXPECT_EQ(result.loop.steps, 48);
   EXPECT_EQ(result.loop.evaluations.back().scores.front().second, 1);
   EXPECT_NE(told.find("1-2"), std::string::npos) << told;
   const Model out = read_model(work_ / "out");
