@@ -4,10 +4,10 @@
 
 namespace penjing::distill {
 
-DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teacher teacher,
+DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teachers teachers,
                                    Connections connections, double label_weight)
     : ObjectiveAround(std::move(task)),
-      teacher_(std::move(teacher)),
+      teachers_(std::move(teachers)),
       connections_(std::move(connections)),
       label_weight_(label_weight) {}
 
@@ -26,7 +26,7 @@ train::LossSum DistillObjective::loss(const train::Network& network, const train
   watched.tap = &tap;
   train::LossSum result = task().loss(network, watched, examples, epoch);
   const Outputs student = tap.take();
-  const Outputs teacher = teacher_.run(
+  const Outputs teacher = teachers_.run(
       task(), {[&](int64_t layer) { return connections_.teacher_needs(layer, progress); }, whole}, context,
       examples, epoch);
 

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "distill/objective_around.h"
-#include "distill/teacher.h"
+#include "distill/teachers.h"
 
 namespace penjing::distill {
 
@@ -13,7 +13,7 @@ namespace penjing::distill {
 // is.
 class DistillObjective final : public ObjectiveAround {
  public:
-  DistillObjective(std::unique_ptr<train::Objective> task, Teacher teacher, Connections connections,
+  DistillObjective(std::unique_ptr<train::Objective> task, Teachers teachers, Connections connections,
                    double label_weight);
 
   bool is_sum() const override;
@@ -23,7 +23,7 @@ class DistillObjective final : public ObjectiveAround {
   void restore_tensors(const TensorMap& tensors) override { connections_.restore(tensors); }
 
  private:
-  mutable Teacher teacher_;
+  mutable Teachers teachers_;
   mutable Connections connections_;  // losses have memories
   double label_weight_;
 };
