@@ -2,7 +2,9 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/parse.h"
 #include "distill/distill_objective.h"
+#include "distill/teacher_fit.h"
 #include "io/model_folder.h"
 #include "train/prepared_training.h"
 
@@ -13,13 +15,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kLabelWeight = 0.1, kTeacherWeight = 0.9;  // RepDistiller's of kd
-
-int64_t logits_of(const Model& model) {
-  for (const HeadSpec& head : model.description.heads) {
-    if (head.has_projection && head.kind != HeadKind::kMaskedLm) return head.projection.out;
-  }
-  return 0;
-}
 
 int64_t embedding_of(const Model& model) {
   int64_t width = model.description.hidden_size;
@@ -60,64 +55,75 @@ Json default_losses(const ModelShape& student, bool has_logits) {
 }
 
 struct Prepared {
-  Teacher teacher;
+  Teachers teachers;
   ModelShape student, of_teacher;
   Plan plan;
   double label_weight = 0;
 };
 
+Teachers read_teachers(const DistillSettings& settings) {
+  std::vector<Teacher> teachers;
+  for (const std::string& name : split_at(settings.teacher, ',')) {
+    teachers.push_back(Teacher::is_file(name) ? Teacher::of_file(name)
+                                              : Teacher::of_model(name, settings.training.loop.precision));
+  }
+  return Teachers(std::move(teachers), settings.teacher_weights, settings.gating);
+}
+
+ModelShape shape_of_teacher(const Teacher& teacher) {
+  return teacher.has_model() ? shape_of_model(teacher.model()) : shape_of_file(teacher.file_width());
+}
+
+// Several teachers say one thing together: what they say of an example as a whole, of one width.
+void require_one_answer(Teachers& teachers, const Plan& plan) {
+  if (teachers.size() == 1) {
+    if (teachers.gating() != Gating::kNone) fail(ErrorKind::kInput, "gating: there is one teacher");
+    return;
+  }
+  unsigned needs = 0;
+  for (const LossTerm& term : plan.terms) {
+    if ((term.needs & ~(kLogits | kEmbeddings | kLabels | kEqualWidths)) != 0) {
+      fail(ErrorKind::kInput, "{}: of several teachers only logits and sentence embeddings are learned",
+           term.name);
+    }
+    needs |= term.needs;
+  }
+  if (teachers.gating() != Gating::kNone && (needs & kLogits) == 0) {
+    fail(ErrorKind::kInput, "gating: reads logits, and no loss does");
+  }
+  const ModelShape first = shape_of_teacher(teachers.first());
+  for (const Teacher& teacher : teachers.all()) {
+    const ModelShape shape = shape_of_teacher(teacher);
+    const auto same = [&](unsigned need, int64_t a, int64_t b, const char* what) {
+      if ((needs & need) != 0 && a != b) {
+        fail(ErrorKind::kInput, "the teachers have {} of widths {} and {}", what, a, b);
+      }
+    };
+    same(kLogits, first.logits, shape.logits, "logits");
+    same(kEmbeddings, first.embedding, shape.embedding, "sentence embeddings");
+  }
+}
+
 Prepared read_parts(const DistillSettings& settings, const Model& student) {
-  Prepared parts{Teacher::is_file(settings.teacher)
-                     ? Teacher::of_file(settings.teacher)
-                     : Teacher::of_model(settings.teacher, settings.training.loop.precision),
-                 shape_of_model(student),
-                 {},
-                 {},
-                 0};
-  parts.of_teacher = parts.teacher.has_model() ? shape_of_model(parts.teacher.model())
-                                               : shape_of_file(parts.teacher.file_width());
+  Prepared parts{read_teachers(settings), shape_of_model(student), {}, {}, 0};
+  parts.of_teacher = shape_of_teacher(parts.teachers.first());
   const bool has_logits = parts.student.logits > 0;
   Json losses = settings.losses;
   if (losses.as_array("losses").empty()) losses = default_losses(parts.student, has_logits);
   parts.plan = read_plan(losses, parts.student, parts.of_teacher);
+  require_one_answer(parts.teachers, parts.plan);
   const bool unlabelled = settings.training.task == "texts";
   parts.label_weight = settings.label_weight >= 0 ? settings.label_weight : unlabelled ? 0 : kLabelWeight;
   return parts;
-}
-
-// Same pieces, same numbers: the teacher reads the student's.
-void require_same_tokens(const Tokenizer& student, const Tokenizer& teacher) {
-  const int64_t count = student.vocab_size();
-  bool same = count == teacher.vocab_size();
-  for (int64_t id = 0; same && id < count; ++id) {
-    same = student.token(static_cast<int32_t>(id)) == teacher.token(static_cast<int32_t>(id));
-  }
-  if (!same) {
-    fail(
-        ErrorKind::kUnsupported,
-        "teacher and student have different tokenizers; give the teacher's answers as a file (.npy, .jsonl)");
-  }
-}
-
-// Head and classes of the teacher are those that the student learns.
-void require_same_classes(const Model& student, const Model& teacher) {
-  if (logits_of(student) != logits_of(teacher)) {
-    fail(ErrorKind::kInput, "the teacher has {} outputs, the student {}: was it trained for this task?",
-         logits_of(teacher), logits_of(student));
-  }
-  if (student.id2label.size() == teacher.id2label.size() && student.id2label != teacher.id2label) {
-    fail(ErrorKind::kInput,
-         "the teacher's classes are in another order, or named otherwise, than the student's");
-  }
 }
 
 at::Tensor words_of(const train::Parameters& parameters, const Model& model) {
   return parameters.get_or_undefined(model.description.embedding.word + ".weight").detach();
 }
 
-// Named by what a teacher's answers as a whole depend on; the origin names the teacher already.
-fs::path answers_file(const train::TaskStart& start, unsigned need) {
-  const Json key = Json::object({{"teacher", *start.origin.find("teacher")},
+// Named by what a teacher's answers as a whole depend on.
+fs::path answers_file(const train::TaskStart& start, const Teacher& teacher, unsigned need) {
+  const Json key = Json::object({{"teacher", teacher.digest()},
                                  {"need", static_cast<int64_t>(need)},
                                  {"task", *start.origin.find("task")},
                                  {"params", *start.origin.find("params")},
@@ -138,13 +144,15 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
   Prepared parts = read_parts(settings, student);
   const bool streams = start.objective->is_stream();
-  if (parts.teacher.has_model()) {
-    require_same_tokens(start.tokenizer, *Tokenizer::load(parts.teacher.model().folder));
-    if (parts.student.logits > 0) require_same_classes(student, parts.teacher.model());
-  } else {
+  for (const Teacher& teacher : parts.teachers.all()) {
+    if (teacher.has_model()) {
+      require_same_tokens(start.tokenizer, *Tokenizer::load(teacher.model().folder));
+      if (parts.student.logits > 0) require_same_classes(student, teacher.model());
+      continue;
+    }
     if (streams)
       fail(ErrorKind::kInput, "a stream of texts has no order that a file of answers could follow");
-    parts.teacher.require_examples(start.objective->num_examples());
+    teacher.require_examples(start.objective->num_examples());
   }
   for (const LossTerm& term : parts.plan.terms) {
     const Json* share = term.params.find("hard_share");
@@ -156,7 +164,7 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
     fail(ErrorKind::kInput, "label_weight {}: these texts have no labels", parts.label_weight);
   }
   start.tell(explain(parts.plan, parts.student, parts.of_teacher));
-  start.origin.set("teacher", parts.teacher.digest());
+  start.origin.set("teacher", parts.teachers.origin());
   start.origin.set("losses", to_json(parts.plan));
   start.origin.set("label_weight", parts.label_weight);
 
@@ -168,13 +176,14 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   setup.example_labels = classes;
   setup.seed = start.input.seed;
   setup.student_words = words_of(start.network.parameters, student);
-  if (parts.teacher.has_model()) {
-    setup.teacher_words = words_of(parts.teacher.parameters(), parts.teacher.model());
+  if (parts.teachers.size() == 1 && parts.teachers.first().has_model()) {
+    setup.teacher_words = words_of(parts.teachers.first().parameters(), parts.teachers.first().model());
   }
   const unsigned need = only_need(parts.plan);
-  if (need != 0 && !streams && parts.teacher.has_model()) {
+  for (Teacher& teacher : parts.teachers.all()) {
+    if (need == 0 || streams || !teacher.has_model()) continue;
     const train::ForwardContext context;
-    const fs::path file = settings.keep_answers ? answers_file(start, need) : fs::path();
+    const fs::path file = settings.keep_answers ? answers_file(start, teacher, need) : fs::path();
     const int64_t width = need == kLogits ? parts.of_teacher.logits : parts.of_teacher.embedding;
     const bool there = !file.empty() && fs::exists(file);
     start.tell(fmt::format("the teacher's answers: {} examples x {} numbers, {:.1f} MB{}\n",
@@ -184,17 +193,17 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
                            : file.empty() ? " in memory"
                                           : " in the cache"));
     if (start.is_rehearsal) {
-      const double seconds = there ? 0 : parts.teacher.rehearse_answers(*start.objective, need, context);
+      const double seconds = there ? 0 : teacher.rehearse_answers(*start.objective, need, context);
       if (!there) start.tell(fmt::format("to ask for them takes about {:.0f} s\n", seconds));
     }
-    if (!start.is_rehearsal || there) parts.teacher.answer_all(*start.objective, need, context, file);
+    if (!start.is_rehearsal || there) teacher.answer_all(*start.objective, need, context, file);
   }
   Connections connections(parts.plan, parts.student, parts.of_teacher, setup);
   if (start.num_ranks > 1 && !connections.sums_over_examples()) {
     fail(ErrorKind::kUnsupported,
          "distillation on several ranks: only with losses that are sums over examples");
   }
-  start.objective = std::make_unique<DistillObjective>(std::move(start.objective), std::move(parts.teacher),
+  start.objective = std::make_unique<DistillObjective>(std::move(start.objective), std::move(parts.teachers),
                                                        std::move(connections), parts.label_weight);
 }
 

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "train/finetune.h"
@@ -9,9 +10,14 @@
 // Distillation as the command line and recipes ask for it. No LibTorch here.
 namespace penjing::distill {
 
+// What several teachers count for an example, beside their weights (distill/teachers.h).
+enum class Gating { kNone, kConfidence, kEntropy };
+
 struct DistillSettings {
   train::FinetuneSettings training;  // of the student: model, task, data, loop
-  std::string teacher;               // a model; or a file with its answers (.npy, .jsonl)
+  std::string teacher;  // a model; or a file with its answers (.npy, .jsonl); several with commas between
+  std::vector<double> teacher_weights;  // one each; empty: equal
+  Gating gating = Gating::kNone;
   // Weight of the task's own loss, on the labels; -1: 0.1, or 0 for texts without labels.
   double label_weight = -1;
   // A plan (distill/plan.h); empty: soft labels for classes (kd, weight 0.9), else the squared error of

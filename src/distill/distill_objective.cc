@@ -4,15 +4,15 @@
 
 namespace penjing::distill {
 
-DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teacher teacher,
+DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teachers teachers,
                                    Connections connections, double label_weight)
-    : task_(std::move(task)),
-      teacher_(std::move(teacher)),
+    : ObjectiveAround(std::move(task)),
+      teachers_(std::move(teachers)),
       connections_(std::move(connections)),
       label_weight_(label_weight) {}
 
 bool DistillObjective::is_sum() const {
-  return task_->is_sum() && connections_.sums_over_examples();
+  return task().is_sum() && connections_.sums_over_examples();
 }
 
 train::LossSum DistillObjective::loss(const train::Network& network, const train::ForwardContext& context,
@@ -24,20 +24,20 @@ train::LossSum DistillObjective::loss(const train::Network& network, const train
                  context.tap);
   train::ForwardContext watched = context;
   watched.tap = &tap;
-  train::LossSum result = task_->loss(network, watched, examples, epoch);
+  train::LossSum result = task().loss(network, watched, examples, epoch);
   const Outputs student = tap.take();
-  const Outputs teacher = teacher_.run(
-      *task_, {[&](int64_t layer) { return connections_.teacher_needs(layer, progress); }, whole}, context,
+  const Outputs teacher = teachers_.run(
+      task(), {[&](int64_t layer) { return connections_.teacher_needs(layer, progress); }, whole}, context,
       examples, epoch);
 
   std::vector<int64_t> offsets = {0}, classes;
   double weight = 0;
   for (const int64_t i : examples) {
-    for (const train::Sequence& sequence : task_->sequences(i)) {
+    for (const train::Sequence& sequence : task().sequences(i)) {
       offsets.push_back(offsets.back() + static_cast<int64_t>(sequence.ids.size()));
     }
-    weight += task_->weight(i);
-    classes.push_back(task_->class_of(i));
+    weight += task().weight(i);
+    classes.push_back(task().class_of(i));
   }
   // Of token logits there are no labels: masked words alone have logits here.
   const DistillBatch batch{

@@ -31,6 +31,13 @@ DistillSettings DistillParams::settings() const {
   DistillSettings settings;
   settings.training = training.settings();
   settings.teacher = teacher;
+  if (!teacher_weights.empty()) {
+    for (const std::string& weight : split_at(teacher_weights, ','))
+      settings.teacher_weights.push_back(parse_number(weight, "teacher_weights"));
+  }
+  settings.gating = gating == "none"         ? Gating::kNone
+                    : gating == "confidence" ? Gating::kConfidence
+                                             : Gating::kEntropy;
   settings.label_weight = label_weight;
   settings.losses = as_plan(losses);
   settings.keep_answers = !no_cache;

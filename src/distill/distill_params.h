@@ -9,7 +9,7 @@ namespace penjing::distill {
 
 // The parameters of distillation on the command line and in a recipe's step, each declared here once.
 struct DistillParams {
-  std::string teacher;
+  std::string teacher, teacher_weights, gating = "none";
   double label_weight = -1;
   Json losses = Json::array();
   bool no_cache = false;
@@ -20,7 +20,11 @@ struct DistillParams {
     v.text(
         "teacher", teacher,
         "a model, or a file with its answers in the order of the examples (.npy, .jsonl); of a recipe's step "
-        "by default the model that the recipe starts from");
+        "by default the model that the recipe starts from; several with commas between");
+    v.text("teacher_weights", teacher_weights, "of several teachers, one number each as 2,1; default: equal");
+    v.choice("gating", gating, {"none", "confidence", "entropy"},
+             "what several teachers count for an example besides: the probability that each gives its label, "
+             "or how sure each is");
     v.json(
         "losses", losses,
         "what the student learns of the teacher: names (kd,pkd) or a list of objects (docs/distillation.md)");

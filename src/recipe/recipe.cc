@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/parse.h"
 #include "base/text_table.h"
 #include "compress/apply.h"
 #include "eval/evaluation.h"
@@ -160,6 +161,33 @@ void apply_override(Json& recipe, const std::string& text) {
   *descend(recipe, text.substr(0, equals), text) = std::move(parsed);
 }
 
+// 3 for "steps.3".
+std::optional<std::size_t> step_number(std::string_view name) {
+  constexpr std::string_view kSteps = "steps.";
+  if (!name.starts_with(kSteps)) return std::nullopt;
+  name.remove_prefix(kSteps.size());
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
+void require_earlier(std::size_t number, std::size_t step, const char* key) {
+  if (number < step) return;
+  fail(ErrorKind::kInput, "{}: steps.{}: wanted a step before it", key, number);
+}
+
+// Of step `step`, by default the result of the one before.
+int read_start(const Json& item, std::size_t step) {
+  const std::string name = string_of(item, "start", "step", "");
+  if (name.empty()) return static_cast<int>(step) - 1;
+  if (name == "model") return RecipeStep::kModel;
+  const auto number = step_number(name);
+  if (!number) fail(ErrorKind::kInput, "start: \"{}\"; wanted \"model\" or \"steps.N\"", name);
+  require_earlier(*number, step, "start");
+  return static_cast<int>(*number);
+}
+
 std::vector<RecipeStep> read_steps(const Json& list, const std::string& name) {
   std::vector<RecipeStep> steps;
   std::vector<std::string> methods;
@@ -180,8 +208,11 @@ std::vector<RecipeStep> read_steps(const Json& list, const std::string& name) {
            nearest(method_name, methods));
     Json given = item;
     given.erase("method");
+    given.erase("start");
     try {
+      step.start = read_start(item, steps.size());
       step.params = resolve_params(*step.method, given);
+      for (const std::size_t number : teaching_steps(step)) require_earlier(number, steps.size(), "teacher");
     } catch (const Error& error) {
       throw Error(error.kind(), where + ": " + error.what());
     }
@@ -284,6 +315,35 @@ Recipe read_recipe(const Json& json, const std::string& name) {
 
 }  // namespace
 
+namespace {
+
+// The names in "teacher", of a step that has one.
+std::vector<std::string> teachers_of(const RecipeStep& step) {
+  const Json* teacher = step.method->needs == Needs::kTeacher ? step.params.find("teacher") : nullptr;
+  return teacher == nullptr ? std::vector<std::string>() : split_at(teacher->as_string("teacher"), ',');
+}
+
+}  // namespace
+
+std::vector<std::size_t> teaching_steps(const RecipeStep& step) {
+  std::vector<std::size_t> numbers;
+  for (const std::string& name : teachers_of(step)) {
+    if (const auto number = step_number(name)) numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+Json with_teachers(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model) {
+  std::string names;
+  for (const std::string& name : teachers_of(step)) {
+    const auto number = step_number(name);
+    names += (names.empty() ? "" : ",") + (number ? model(*number) : name);
+  }
+  Json params = step.params;
+  if (!names.empty()) params.set("teacher", names);
+  return params;
+}
+
 const char* to_string(Goal::Type type) {
   switch (type) {
     case Goal::Type::kThreshold:
@@ -321,6 +381,7 @@ Json to_json(const Recipe& recipe) {
   Json steps = Json::array(), tasks = Json::array(), goals = Json::array();
   for (const RecipeStep& step : recipe.steps) {
     Json item = Json::object({{"method", step.method->name}});
+    item.set("start", step.start == RecipeStep::kModel ? "model" : fmt::format("steps.{}", step.start));
     for (const auto& [key, value] : step.params.as_object("params")) item.set(key, value);
     steps.push_back(std::move(item));
   }

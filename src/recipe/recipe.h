@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,16 @@ namespace penjing {
 // with comments; docs/recipes.md describes every key, recipe_schema() (recipe/schema.h) is the same as JSON
 // Schema.
 struct RecipeStep {
+  static constexpr int kModel = -1;
   const Method* method = nullptr;
-  Json params;  // resolved: every parameter there
+  int start = kModel;  // which step's result it begins with; kModel: the recipe's model
+  Json params;         // resolved: every parameter there
 };
+// The steps whose results teach this one ("teacher": "steps.0,steps.2"), in the order in which they are
+// named.
+std::vector<std::size_t> teaching_steps(const RecipeStep& step);
+// The step's parameters with what `model` says in the place of each.
+Json with_teachers(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model);
 
 struct RecipeTask {
   std::string task;

@@ -59,20 +59,24 @@ Json digests_of_paths(const RecipeStep& step) {
   return digests;
 }
 
-// Keys of all steps, each from the one before.
+// Keys of all steps, each from those of what it begins with and what teaches it.
 std::vector<std::string> step_keys(const Recipe& recipe, const std::string& model_key) {
   const Json calibration = Json::object({{"texts", digest_of_file(recipe.calibration.texts)},
                                          {"samples", recipe.calibration.samples},
                                          {"statistics", digest_of_file(recipe.calibration.statistics)}});
   std::vector<std::string> keys;
-  std::string before = model_key;
   for (const RecipeStep& step : recipe.steps) {
+    const std::string& before =
+        step.start == RecipeStep::kModel ? model_key : keys[static_cast<std::size_t>(step.start)];
     Json made_from =
         Json::object({{"before", before}, {"method", step.method->name}, {"params", step.params}});
+    Json teachers = Json::array();
+    for (const std::size_t number : teaching_steps(step)) teachers.push_back(keys[number]);
+    if (!teachers.as_array("teachers").empty()) made_from.set("teachers", teachers);
     if (step.method->needs == Needs::kCalibrationText) made_from.set("calibration", calibration);
     const Json files = digests_of_paths(step);
     if (!files.as_object("files").empty()) made_from.set("files", files);
-    keys.push_back(before = digest(made_from.dump()));
+    keys.push_back(digest(made_from.dump()));
   }
   return keys;
 }
@@ -144,7 +148,7 @@ class Runner {
     write_run_state(folder_.path(), state);
     const std::size_t trained = steps_to_last_training();
     measure(state, state.first, recipe_.model, recipe_.model, trained > 0);
-    std::filesystem::path reference = recipe_.model;
+    std::vector<std::filesystem::path> references;  // of what begins with each step's result
     for (std::size_t i = 0; i < recipe_.steps.size(); ++i) {
       if (i < state.steps.size()) {
         say(fmt::format("{}: done before, kept", state.steps[i].name));
@@ -152,13 +156,11 @@ class Runner {
         state.steps.push_back(make_step(i, keys[i]));
         write_run_state(folder_.path(), state);
       }
-      // What training makes is another model: its outputs are none's, or a teacher's; what follows is
-      // compared with it.
-      const Needs needs = recipe_.steps[i].method->needs;
+      const RecipeStep& step = recipe_.steps[i];
       const std::filesystem::path made = folder_.step_path(state.steps[i].name);
-      measure(state, state.steps[i], made, needs == Needs::kGradients ? std::filesystem::path() : reference,
-              i + 1 < trained);
-      if (trains(recipe_.steps[i])) reference = made;
+      const std::filesystem::path reference = reference_of(step, references);
+      measure(state, state.steps[i], made, reference, i + 1 < trained);
+      references.push_back(trains(step) ? made : reference);
     }
     folder_.point_model_at(state.steps.back().name);
     return state;
@@ -176,21 +178,41 @@ class Runner {
     state.key = key;
     say(fmt::format("{}: {}", state.name, step.method->summary));
     const auto begin = std::chrono::steady_clock::now();
-    const Model source = read_model(i == 0 ? std::filesystem::path(recipe_.model)
-                                           : folder_.step_path(step_name(recipe_, i - 1)));
+    const Model source = read_model(model_of(step.start));
     MethodContext context = services_.make_context(source, recipe_.calibration);
     context.note = services_.note;
     context.work_folder = folder_.work_path(key);
     context.first_model = recipe_.model;
+    const Json params =
+        with_teachers(step, [&](std::size_t number) { return model_of(static_cast<int>(number)).string(); });
     if (services_.pool != nullptr) context.threads = services_.pool->num_threads();
     const AppliedMethod applied =
-        apply_method(source, *step.method, step.params, context, folder_.step_path(state.name));
+        apply_method(source, *step.method, params, context, folder_.step_path(state.name), &step.params);
     std::error_code error;
     std::filesystem::remove_all(context.work_folder, error);
     state.details = applied.report.details;
     state.notes = applied.report.notes;
     state.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return state;
+  }
+
+  std::filesystem::path model_of(int step) const {
+    if (step == RecipeStep::kModel) return recipe_.model;
+    return folder_.step_path(step_name(recipe_, static_cast<std::size_t>(step)));
+  }
+
+  // What a step's result is compared with. What training makes is another model: its outputs are none's, or
+  // those of its (first) teacher; what begins with it is compared with it.
+  std::filesystem::path reference_of(const RecipeStep& step,
+                                     const std::vector<std::filesystem::path>& references) const {
+    if (step.method->needs == Needs::kGradients) return {};
+    if (step.method->needs == Needs::kTeacher) {
+      const std::vector<std::size_t> teachers = teaching_steps(step);
+      return teachers.empty() ? std::filesystem::path(recipe_.model)
+                              : model_of(static_cast<int>(teachers.front()));
+    }
+    return step.start == RecipeStep::kModel ? std::filesystem::path(recipe_.model)
+                                            : references[static_cast<std::size_t>(step.start)];
   }
 
   static bool trains(const RecipeStep& step) {

@@ -47,7 +47,7 @@ constexpr const char* kMigrations[] = {
     )"};
 constexpr auto kSchemaVersion = static_cast<int64_t>(std::size(kMigrations));
 
-constexpr std::array<std::string_view, 4> kKinds = {"finetune", "pretrain", "distill", "run"};
+constexpr std::array<std::string_view, 5> kKinds = {"finetune", "pretrain", "distill", "theseus", "run"};
 
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();

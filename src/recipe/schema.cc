@@ -62,6 +62,9 @@ Json step_schema() {
   Json forms = Json::array();
   for (const Method* method : all_methods()) {
     Json properties = Json::object({{"method", Json::object({{"const", method->name}})}});
+    properties.set("start", typed("string",
+                                  "what it begins with: \"model\", or \"steps.N\" for the result of "
+                                  "an earlier step, from 0; default: of the step before"));
     for (const ParamInfo& info : method->params()) properties.set(info.name, schema_of(info));
     Json form = closed_object(std::move(properties), {"method"});
     form.set("description", method->summary);
@@ -115,7 +118,9 @@ Json recipe_schema() {
            {"data", typed("string", "texts to compare the models on, one a line")},
            {"data_limit", typed("integer", "the first texts only")},
            {"calibration", calibration},
-           {"steps", list_of(step_schema(), "methods, each applied to the result of the one before")},
+           {"steps",
+            list_of(step_schema(),
+                    "methods, each applied to the result of the one before, or of another by its start")},
            {"eval", list_of(task_schema(), "scores to take after every step")},
            {"goals", list_of(goal_schema(), "what the last step must reach; else exit status 3")},
            {"seed", typed("integer", "of the resampling behind intervals")}}),

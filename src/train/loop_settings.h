@@ -37,6 +37,7 @@ struct RuleSettings {
   // (Howard & Ruder 2018; ELECTRA). 1: the same everywhere.
   double layer_decay = 1;
   bool freeze_encoder = false;  // only what is no part of embeddings and layers is trained
+  bool only_layers = false;     // embeddings and heads are not trained
   std::vector<ParameterGroup> groups;
 };
 

@@ -72,7 +72,8 @@ std::vector<ParameterRule> make_rules(const Parameters& parameters, const Descri
     const auto layers = static_cast<double>(description.num_layers);
     if (at.place == Place::kLayer) rule.rate = std::pow(settings.layer_decay, layers - at.layer);
     if (at.place == Place::kEmbedding) rule.rate = std::pow(settings.layer_decay, layers + 1);
-    rule.frozen = settings.freeze_encoder && at.place != Place::kHead;
+    rule.frozen = (settings.freeze_encoder && at.place != Place::kHead) ||
+                  (settings.only_layers && at.place != Place::kLayer);
     const double of_place = rule.rate;
     for (std::size_t g = 0; g < patterns.size(); ++g) {
       if (!std::regex_search(entry.name, patterns[g])) continue;

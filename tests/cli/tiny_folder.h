@@ -11,7 +11,7 @@ enum class TinyHead { kSentence, kClassifier, kTokens, kAnswers, kMasked };
 inline constexpr const char* kTinyWords[] = {"the", "cat", "sat",   "on",  "mat", "dog", "ran",
                                              "a",   "in",  "house", "big", "red", ".",   ","};
 
-// Writes a random two-layer BERT of hidden size 32 with one head as a Hugging Face folder at `folder`.
-void write_tiny_folder(const std::filesystem::path& folder, TinyHead head);
+// Writes a random BERT of hidden size 32 with one head as a Hugging Face folder at `folder`.
+void write_tiny_folder(const std::filesystem::path& folder, TinyHead head, int num_layers = 2);
 
 }  // namespace penjing::testing

@@ -64,7 +64,7 @@ const char* architecture(TinyHead head) {
 
 }  // namespace
 
-void write_tiny_folder(const std::filesystem::path& folder, TinyHead head) {
+void write_tiny_folder(const std::filesystem::path& folder, TinyHead head, int num_layers) {
   const std::string words = vocabulary();
   const int64_t vocab_size = std::count(words.begin(), words.end(), '\n');
   Model model;
@@ -73,7 +73,7 @@ void write_tiny_folder(const std::filesystem::path& folder, TinyHead head) {
   model.config = Json::object({{"model_type", "bert"},
                                {"architectures", architectures},
                                {"hidden_size", kHidden},
-                               {"num_hidden_layers", 2},
+                               {"num_hidden_layers", num_layers},
                                {"num_attention_heads", 4},
                                {"intermediate_size", kInner},
                                {"hidden_act", "gelu"},
@@ -87,7 +87,7 @@ void write_tiny_folder(const std::filesystem::path& folder, TinyHead head) {
   builder.add("embeddings.position_embeddings.weight", {kPositions, kHidden}, 0.3);
   builder.add("embeddings.token_type_embeddings.weight", {2, kHidden}, 0.3);
   builder.add_norm("embeddings.LayerNorm");
-  for (int layer = 0; layer < 2; ++layer) {
+  for (int layer = 0; layer < num_layers; ++layer) {
     const std::string name = "encoder.layer." + std::to_string(layer) + ".";
     for (const char* part :
          {"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"}) {

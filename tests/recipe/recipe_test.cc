@@ -46,6 +46,20 @@ TEST_F(Recipes, DefaultsAreWrittenOutAndReadBack) {
   EXPECT_EQ(to_json(recipe_from_json(json, "again")), json);
 }
 
+TEST_F(Recipes, AStepBeginsWithWhatItNames) {
+  const Recipe recipe = load(R"({"model": "m", "steps": [{"method": "quantize"}, {"method": "dequantize"},
+      {"method": "quantize", "start": "model"}, {"method": "dequantize", "start": "steps.0"}]})");
+  std::vector<int> starts;
+  for (const RecipeStep& step : recipe.steps) starts.push_back(step.start);
+  EXPECT_EQ(starts, (std::vector<int>{RecipeStep::kModel, 0, RecipeStep::kModel, 0}));
+  const Json json = to_json(recipe);
+  EXPECT_EQ(to_json(recipe_from_json(json, "again")), json);
+  for (const char* wrong : {"steps.0", "steps.7", "steps.x", "first"}) {
+    EXPECT_NE(refused(kSmall, {std::string("steps.0.start=") + wrong}).find("start"), std::string::npos)
+        << wrong;
+  }
+}
+
 TEST_F(Recipes, Overrides) {
   const Recipe recipe =
       load(kSmall, {"steps.0.scheme=w4a16", "steps.0.group_size=64", "seed=7", "model=other",

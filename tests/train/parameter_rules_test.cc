@@ -53,6 +53,18 @@ TEST(ParameterRules, TheRateFallsFromTheHeadDown) {
   }
 }
 
+TEST(ParameterRules, OnlyLayersAreTrainedBetweenEmbeddingsAndHead) {
+  RuleSettings settings;
+  settings.only_layers = true;
+  const Ruled ruled(settings);
+  for (const char* name : {"classifier.bias", "pooler.dense.weight", "embeddings.word_embeddings.weight",
+                           "embeddings.LayerNorm.bias"}) {
+    EXPECT_TRUE(ruled.of(name).frozen) << name;
+  }
+  EXPECT_FALSE(ruled.of("encoder.layer.1.output.LayerNorm.bias").frozen);
+  EXPECT_FALSE(ruled.of("encoder.layer.0.attention.self.query.weight").frozen);
+}
+
 TEST(ParameterRules, OnlyTheHeadIsTrainedOfAFrozenEncoder) {
   RuleSettings settings;
   settings.freeze_encoder = true;

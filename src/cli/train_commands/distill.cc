@@ -40,6 +40,14 @@ void declare(CLI::App& app) {
 RunInfo info_of(const distill::DistillSettings& settings) {
   RunInfo info = run_info("distill", settings.training);
   info.settings.set("teacher", settings.teacher);
+  if (!settings.teacher_weights.empty()) {
+    Json weights = Json::array();
+    for (const double weight : settings.teacher_weights) weights.push_back(weight);
+    info.settings.set("teacher_weights", weights);
+  }
+  if (settings.gating != distill::Gating::kNone) {
+    info.settings.set("gating", settings.gating == distill::Gating::kConfidence ? "confidence" : "entropy");
+  }
   info.settings.set("losses", settings.losses);
   info.settings.set("label_weight", settings.label_weight);
   return info;
