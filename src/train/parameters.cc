@@ -106,6 +106,9 @@ class Walk {
              {&attention->query, &attention->key, &attention->value, &attention->output}) {
           layer(*spec);
         }
+        const PositionSpec& position = attention->position;
+        if (position.scheme == PositionScheme::kRelativeBuckets)
+          table(position.name, position.count, attention->num_heads);
       } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
         layer(feed_forward->up);
         layer(feed_forward->down);
