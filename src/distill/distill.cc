@@ -3,8 +3,11 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "distill/distill_objective.h"
+#include "distill/token_map.h"
 #include "io/model_folder.h"
+#include "train/matryoshka.h"
 #include "train/prepared_training.h"
+#include "train/sentence_encoder.h"
 
 namespace penjing::distill {
 
@@ -21,21 +24,11 @@ int64_t logits_of(const Model& model) {
   return 0;
 }
 
-int64_t embedding_of(const Model& model) {
-  int64_t width = model.description.hidden_size;
-  for (const SentenceModule& module : model.sentence.modules) {
-    if (module.kind == SentenceModule::Kind::kPooling) {
-      width *= static_cast<int64_t>(module.pooling.modes.size());
-    }
-    if (module.kind == SentenceModule::Kind::kDense) width = module.dense.out;
-  }
-  return width;
-}
-
 ModelShape shape_of_model(const Model& model) {
   ModelShape shape = shape_of(model.description);
   shape.logits = logits_of(model);
-  shape.embedding = embedding_of(model);
+  shape.embedding = train::embedding_width(model);
+  shape.unit_embedding = train::has_unit_embeddings(model);
   return shape;
 }
 
@@ -49,6 +42,11 @@ ModelShape shape_of_file(int64_t width) {
 
 Json default_losses(const ModelShape& student, bool has_logits) {
   Json losses = Json::array();
+  // A table has no layer that could turn its embeddings towards the teacher's: their similarities count.
+  if (!has_logits && student.num_layers() == 0) {
+    losses.push_back(Json::object({{"loss", "contrastive"}}));
+    return losses;
+  }
   if (has_logits && student.logits > 1) {
     losses.push_back(Json::object({{"loss", "kd"}, {"weight", kTeacherWeight}}));
   } else {
@@ -85,18 +83,22 @@ Prepared read_parts(const DistillSettings& settings, const Model& student) {
   return parts;
 }
 
-// Same pieces, same numbers: the teacher reads the student's.
-void require_same_tokens(const Tokenizer& student, const Tokenizer& teacher) {
-  const int64_t count = student.vocab_size();
-  bool same = count == teacher.vocab_size();
-  for (int64_t id = 0; same && id < count; ++id) {
-    same = student.token(static_cast<int32_t>(id)) == teacher.token(static_cast<int32_t>(id));
+// The teacher reads the student's tokens.
+void share_tokens(const DistillSettings& settings, const Tokenizer& tokenizer, bool classifies,
+                  Teacher& teacher) {
+  const Description& d = teacher.model().description;
+  if (const int64_t most = d.max_positions - d.embedding.position.offset;
+      settings.training.max_length > most) {
+    fail(ErrorKind::kInput, "max_length {}: the teacher reads {} tokens at most",
+         settings.training.max_length, most);
   }
-  if (!same) {
-    fail(
-        ErrorKind::kUnsupported,
-        "teacher and student have different tokenizers; give the teacher's answers as a file (.npy, .jsonl)");
+  const TokenMap map = map_tokens(tokenizer, *Tokenizer::load(teacher.model().folder));
+  if (map.ids.empty()) return;
+  if (classifies && !map.pairs) {
+    fail(ErrorKind::kUnsupported,
+         "the teacher's tokenizer puts pairs of texts together in another way than the student's");
   }
+  teacher.read_tokens(at::tensor(map.ids, at::kLong));
 }
 
 // Head and classes of the teacher are those that the student learns.
@@ -139,7 +141,7 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   Prepared parts = read_parts(settings, student);
   const bool streams = start.objective->is_stream();
   if (parts.teacher.has_model()) {
-    require_same_tokens(start.tokenizer, *Tokenizer::load(parts.teacher.model().folder));
+    share_tokens(settings, start.tokenizer, parts.student.logits > 0, parts.teacher);
     if (parts.student.logits > 0) require_same_classes(student, parts.teacher.model());
   } else {
     if (streams)

@@ -76,6 +76,11 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision)
   return teacher;
 }
 
+void Teacher::read_tokens(at::Tensor map) {
+  network_->encoder =
+      std::make_unique<train::Encoder>(model_->description, network_->parameters, std::move(map));
+}
+
 bool Teacher::is_file(const std::string& name) {
   return name.ends_with(".npy") || name.ends_with(".jsonl");
 }

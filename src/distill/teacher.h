@@ -22,6 +22,9 @@ class Teacher {
   static Teacher of_file(const std::filesystem::path& file);
   static bool is_file(const std::string& name);
 
+  // From now on it is given the student's tokens: map [the student's vocabulary], int64, to its own.
+  void read_tokens(at::Tensor map);
+
   bool has_model() const { return network_ != nullptr; }
   const Model& model() const { return *model_; }
   const train::Parameters& parameters() const { return network_->parameters; }

@@ -197,7 +197,7 @@ void store_parameters(const Parameters& parameters, Model& model) {
   model.config.erase("quantization_config");
   const Json* compression = model.config.find("compression_config");
   if (compression != nullptr && compression->contains("attention")) use_float_attention(model);
-  for (const char* key : {"dtype", "torch_dtype"}) {
+  for (const char* key : {"dtype", "torch_dtype", "embedding_dtype"}) {
     if (model.config.contains(key)) model.config.set(key, "float32");
   }
 }

@@ -18,6 +18,7 @@ namespace {
 struct Params {
   std::string form = "similarities", of = "embeddings";
   double temperature = 0.05, teacher_temperature = 0.05;
+  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("form", form, {"similarities", "teacher"},
@@ -25,6 +26,9 @@ struct Params {
     v.choice("of", of, {"embeddings", "first", "mean"}, "an example's vector");
     v.number("temperature", temperature, 1e-3, 100, "tau_S, of the student's cosines");
     v.number("teacher_temperature", teacher_temperature, 1e-3, 100, "tau_T, form similarities");
+    v.json("matryoshka", matryoshka,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
   }
 };
 
@@ -35,7 +39,9 @@ unsigned extra_needs(const Params& params) {
 class Contrastive final : public VectorLoss {
  public:
   Contrastive(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, extra_needs(params), setup), params_(params) {}
+      : VectorLoss(params.of, extra_needs(params), setup,
+                   read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)),
+        params_(params) {}
   Unit unit() const override { return Unit::kBatch; }
 
  private:
@@ -58,6 +64,7 @@ class Contrastive final : public VectorLoss {
 
 unsigned needs(const Json& params) {
   const Params read = read_params<Params>(params);
+  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
   return VectorsOf{read.of}.needs() | extra_needs(read);
 }
 

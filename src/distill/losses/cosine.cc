@@ -10,15 +10,21 @@ namespace {
 
 struct Params {
   std::string of = "rows";
+  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("of", of, {"rows", "first", "mean", "embeddings"}, "which vectors are compared");
+    v.json("matryoshka", matryoshka,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
   }
 };
 
 class Cosine final : public VectorLoss {
  public:
-  Cosine(const Params& params, const LossSetup& setup) : VectorLoss(params.of, kEqualWidths, setup) {}
+  Cosine(const Params& params, const LossSetup& setup)
+      : VectorLoss(params.of, kEqualWidths, setup,
+                   read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
   Unit unit() const override { return of().unit(); }
 
  private:
@@ -29,7 +35,9 @@ class Cosine final : public VectorLoss {
 };
 
 unsigned needs(const Json& params) {
-  return VectorsOf{read_params<Params>(params).of}.needs() | kEqualWidths;
+  const auto read = read_params<Params>(params);
+  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  return VectorsOf{read.of}.needs() | kEqualWidths;
 }
 
 }  // namespace

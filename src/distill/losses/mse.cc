@@ -18,17 +18,23 @@ namespace {
 
 struct Params {
   std::string of = "rows", over = "elements";
+  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("of", of, {"rows", "first", "mean", "embeddings", "logits"}, "which vectors are compared");
     v.choice("over", over, {"elements", "vectors"}, "the mean over all elements, or over vectors");
+    v.json("matryoshka", matryoshka,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
   }
 };
 
 class Mse final : public VectorLoss {
  public:
   Mse(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, kEqualWidths, setup), over_elements_(params.over == "elements") {}
+      : VectorLoss(params.of, kEqualWidths, setup,
+                   read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)),
+        over_elements_(params.over == "elements") {}
   Unit unit() const override { return of().unit(); }
 
  private:
@@ -42,7 +48,9 @@ class Mse final : public VectorLoss {
 };
 
 unsigned needs(const Json& params) {
-  return VectorsOf{read_params<Params>(params).of}.needs() | kEqualWidths;
+  const auto read = read_params<Params>(params);
+  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  return VectorsOf{read.of}.needs() | kEqualWidths;
 }
 
 }  // namespace
