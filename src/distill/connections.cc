@@ -84,7 +84,6 @@ Connections::Connections(Plan plan, const ModelShape& student, const ModelShape&
     of_loss.teacher_logits = teacher.logits;
     of_loss.student_embedding = student.embedding;
     of_loss.teacher_embedding = teacher.embedding;
-    of_loss.unit_embeddings = student.unit_embedding;
     for (const LayerPair& pair : term.layers.pairs)
       of_loss.places.push_back({width(student, pair.student), width(teacher, pair.teacher)});
     for (const int64_t layer : term.layers.student)

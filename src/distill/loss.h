@@ -85,7 +85,6 @@ struct LossSetup {
   std::string prefix;                       // their names begin with it: "aside.distill.vid."
   std::vector<PlaceSizes> places;
   int64_t student_embedding = 0, teacher_embedding = 0;  // widths of sentence embeddings
-  bool unit_embeddings = false;                          // the student's have length 1
   int64_t student_logits = 0, teacher_logits = 0;
   bool mean_over_places = false;            // else the sum
   int64_t num_examples = 0;                 // of the data set

@@ -21,7 +21,6 @@ struct ModelShape {
   std::vector<int64_t> heads;   // of attention in layers 1 to num_layers; 0: the layer has none
   int64_t logits = 0;           // of the head; 0: not known
   int64_t embedding = 0;        // width of sentence embeddings; 0: not known
-  bool unit_embedding = false;  // they have length 1
   int64_t num_layers() const { return static_cast<int64_t>(heads.size()); }
 };
 // Of an encoder; sentence embeddings are as wide as its output unless set otherwise.

@@ -27,27 +27,7 @@ PlaceSizes VectorsOf::sizes(const LossSetup& setup, std::size_t place) const {
   return setup.places[place];
 }
 
-train::Matryoshka read_matryoshka(const std::string& of, const Json& dims, const Json& weights) {
-  train::Matryoshka matryoshka = train::read_matryoshka(dims, weights);
-  if (!matryoshka.dims.empty() && of != "embeddings")
-    fail(ErrorKind::kInput, "matryoshka: of sentence embeddings alone; of is \"{}\"", of);
-  return matryoshka;
-}
-
 at::Tensor VectorLoss::compute(const LossInput& input) {
-  if (!matryoshka_.dims.empty()) {
-    const auto at_width = [&](int64_t dim) {
-      const at::Tensor& teacher = input.teacher.embeddings;
-      return of_vectors(train::first_dimensions(input.student.embeddings, dim, unit_),
-                        cuts_teacher_ ? train::first_dimensions(teacher, dim, unit_) : teacher, 0, input);
-    };
-    at::Tensor sum;
-    for (std::size_t k = 0; k < matryoshka_.dims.size(); ++k) {
-      const at::Tensor value = at_width(matryoshka_.dims[k]) * matryoshka_.weights[k];
-      sum = sum.defined() ? sum + value : value;
-    }
-    return sum;
-  }
   if (of_.is_layered() && input.student.layers.size() != num_places_) {
     fail(ErrorKind::kInternal, "{} layers, set up for {}", input.student.layers.size(), num_places_);
   }

@@ -3,7 +3,6 @@
 #include <string>
 
 #include "distill/loss.h"
-#include "train/matryoshka.h"
 
 namespace penjing::distill {
 
@@ -24,24 +23,14 @@ struct VectorsOf {
   PlaceSizes sizes(const LossSetup& setup, std::size_t place) const;
 };
 
-// kInput unless dims are of sentence embeddings: what a loss with parameters "of" and "matryoshka" checks.
-train::Matryoshka read_matryoshka(const std::string& of, const Json& dims, const Json& weights);
-
 // A loss of one vector a token or an example on each side; the sum (or mean) over places where it is layered.
-// Of sentence embeddings also at several widths (train/matryoshka.h): the teacher's are cut like the
-// student's where the loss wants equal widths, and stay whole where it compares similarities.
 class VectorLoss : public Loss {
  protected:
-  VectorLoss(const std::string& of, unsigned needs, const LossSetup& setup, train::Matryoshka matryoshka = {})
+  VectorLoss(const std::string& of, unsigned needs, const LossSetup& setup)
       : Loss(VectorsOf{of}.needs() | needs),
         of_{of},
-        matryoshka_(std::move(matryoshka)),
-        cuts_teacher_((needs & kEqualWidths) != 0),
-        unit_(setup.unit_embeddings),
         num_places_(of_.is_layered() ? setup.places.size() : 1),
-        mean_(setup.mean_over_places) {
-    if (!matryoshka_.dims.empty()) train::require_dimensions(matryoshka_, setup.student_embedding);
-  }
+        mean_(setup.mean_over_places) {}
   at::Tensor compute(const LossInput& input) override;
   // student, teacher: [n, width of each].
   virtual at::Tensor of_vectors(const at::Tensor& student, const at::Tensor& teacher, std::size_t place,
@@ -51,8 +40,6 @@ class VectorLoss : public Loss {
 
  private:
   VectorsOf of_;
-  train::Matryoshka matryoshka_;
-  bool cuts_teacher_, unit_;
   std::size_t num_places_;
   bool mean_;
 };

@@ -69,20 +69,15 @@ void tell(const ForwardContext& context, std::string_view site, int layer, const
 
 // The encoder of a description on parameters that someone else owns; parameters keep their checkpoint names.
 // forward: the encoder's output, rows [tokens, hidden_size] of the arithmetic's row type.
-// token_map [vocabulary of who made the batches], int64: what their ids are here; undefined: the same.
-// A table alone (no blocks, no positions) is what a static encoder is: its rows of zeros (special tokens, the
-// unknown one) say nothing and go on saying nothing, whatever the gradient.
 class Encoder {
  public:
-  Encoder(const Description& description, const Parameters& parameters, at::Tensor token_map = {});
+  Encoder(const Description& description, const Parameters& parameters);
   at::Tensor forward(const PackedBatch& batch, const ForwardContext& context) const;
   const Description& description() const { return description_; }
 
  private:
   const Description& description_;
   const Parameters& parameters_;
-  at::Tensor token_map_;
-  at::Tensor speaks_;  // [vocabulary, 1], 0 for a row of zeros; undefined where there is more than a table
 };
 
 // y = x W^T + b of a described layer, with fake quantization, arithmetic and taps.

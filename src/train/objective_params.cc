@@ -65,11 +65,6 @@ std::string ObjectiveParams::text(const char* name, const std::string& fallback)
   return value->as_string(name);
 }
 
-Json ObjectiveParams::json(const char* name) {
-  const Json* value = find(name);
-  return value == nullptr ? Json() : *value;
-}
-
 std::vector<float> ObjectiveParams::class_weights(std::span<const float> balanced) {
   const Json* value = find("class_weights");
   std::vector<float> weights;

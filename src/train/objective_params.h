@@ -20,7 +20,6 @@ class ObjectiveParams {
   // The first choice is the default.
   std::string word(const char* name, std::initializer_list<const char*> choices);
   std::string text(const char* name, const std::string& fallback);
-  Json json(const char* name);  // as it was given; null when not
   // "class_weights": one number a class, or "balanced" for the given ones; empty when not given.
   std::vector<float> class_weights(std::span<const float> balanced);
   // kInput for a parameter that was not asked for ("task", the name that the user gave, is always known).

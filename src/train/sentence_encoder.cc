@@ -19,17 +19,6 @@ PoolingMode mode_of(const std::string& name) {
 
 }  // namespace
 
-int64_t embedding_width(const Model& model) {
-  int64_t width = model.description.hidden_size;
-  for (const SentenceModule& module : model.sentence.modules) {
-    if (module.kind == SentenceModule::Kind::kPooling) {
-      width *= static_cast<int64_t>(module.pooling.modes.size());
-    }
-    if (module.kind == SentenceModule::Kind::kDense) width = module.dense.out;
-  }
-  return width;
-}
-
 void make_sentence_encoder(Model& model, ObjectiveParams& params, int64_t max_length, uint64_t seed) {
   const std::string pooling =
       params.word("pooling", {"own", "mean", "cls", "max", "mean_sqrt_len", "weightedmean", "lasttoken"});

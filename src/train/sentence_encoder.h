@@ -13,7 +13,4 @@ namespace penjing::train {
 // a pooling beside the model's own, and for a model whose embeddings are logits of classes.
 void make_sentence_encoder(Model& model, ObjectiveParams& params, int64_t max_length, uint64_t seed);
 
-// Numbers of a sentence embedding.
-int64_t embedding_width(const Model& model);
-
 }  // namespace penjing::train
