@@ -7,7 +7,6 @@
 #include "io/model_folder.h"
 #include "train/matryoshka.h"
 #include "train/prepared_training.h"
-#include "train/sentence_encoder.h"
 
 namespace penjing::distill {
 
@@ -28,7 +27,6 @@ ModelShape shape_of_model(const Model& model) {
   ModelShape shape = shape_of(model.description);
   shape.logits = logits_of(model);
   shape.embedding = train::embedding_width(model);
-  shape.unit_embedding = train::has_unit_embeddings(model);
   return shape;
 }
 
@@ -98,7 +96,7 @@ void share_tokens(const DistillSettings& settings, const Tokenizer& tokenizer, b
     fail(ErrorKind::kUnsupported,
          "the teacher's tokenizer puts pairs of texts together in another way than the student's");
   }
-  teacher.read_tokens(at::tensor(map.ids, at::kLong));
+  teacher.read_tokens(map.ids);
 }
 
 // Head and classes of the teacher are those that the student learns.

@@ -27,12 +27,10 @@ DropoutSite dropout_site(const ForwardContext& context, double probability, uint
 class Forward {
  public:
   Forward(const Description& description, const Parameters& parameters, const PackedBatch& batch,
-          const at::Tensor& ids, const at::Tensor& speaks, const ForwardContext& context)
+          const ForwardContext& context)
       : description_(description),
         parameters_(parameters),
         batch_(batch),
-        ids_(ids),
-        speaks_(speaks),
         context_(context),
         exact_(context.quantizer != nullptr && context.quantizer->is_exact() &&
                context.arithmetic->row_type() == at::kFloat) {}
@@ -59,10 +57,13 @@ class Forward {
     };
     const PositionSpec& position = spec.position;
     const auto sum = exact_ ? &as_runtime::embed : &embed;
-    at::Tensor rows = sum(table(spec.word), ids_, table(position.name),
+    at::Tensor rows = sum(table(spec.word), batch_.ids, table(position.name),
                           position.offset == 0 ? batch_.positions : batch_.positions + position.offset,
                           table(spec.token_type), batch_.types);
-    if (speaks_.defined()) rows = rows * speaks_.index_select(0, ids_);
+    // Rows of zeros (special tokens, the unknown one) of a static encoder say nothing and go on so: without
+    // positions or a norm nothing else keeps a gradient from them.
+    if (description_.blocks.empty() && position.scheme == PositionScheme::kNone && !spec.has_norm)
+      rows = rows * rows.detach().ne(0).any(1, true);
     if (spec.has_norm) rows = norm(spec.norm, rows, at::Tensor(), {}, -1);
     rows = rows.to(context_.arithmetic->row_type());
     const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
@@ -170,8 +171,6 @@ class Forward {
   const Description& description_;
   const Parameters& parameters_;
   const PackedBatch& batch_;
-  const at::Tensor& ids_;
-  const at::Tensor& speaks_;
   const ForwardContext& context_;
   const bool exact_;
   std::vector<std::pair<const PositionSpec*, at::Tensor>> biases_;
@@ -200,21 +199,13 @@ at::Tensor linear(const Parameters& parameters, const LinearSpec& spec, const at
   return y;
 }
 
-Encoder::Encoder(const Description& description, const Parameters& parameters, at::Tensor token_map)
-    : description_(description), parameters_(parameters), token_map_(std::move(token_map)) {
+Encoder::Encoder(const Description& description, const Parameters& parameters)
+    : description_(description), parameters_(parameters) {
   require_trainable(description);
-  const EmbeddingSpec& spec = description.embedding;
-  const bool is_table = description.blocks.empty() && !spec.has_norm && !spec.has_projection &&
-                        spec.position.scheme == PositionScheme::kNone;
-  if (!is_table) return;
-  const at::Tensor& table = parameters.at(spec.word + ".weight");
-  speaks_ = table.detach().ne(0).any(1, true).to(at::kFloat);
-  if (speaks_.min().item<float>() != 0) speaks_ = {};
 }
 
 at::Tensor Encoder::forward(const PackedBatch& batch, const ForwardContext& context) const {
-  const at::Tensor ids = token_map_.defined() ? token_map_.index_select(0, batch.ids) : batch.ids;
-  return Forward(description_, parameters_, batch, ids, speaks_, context).run();
+  return Forward(description_, parameters_, batch, context).run();
 }
 
 DropoutRates dropout_rates(const Json& config) {

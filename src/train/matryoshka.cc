@@ -52,6 +52,17 @@ Matryoshka read_matryoshka(const Json& dims, const Json& weights) {
   return matryoshka;
 }
 
+int64_t embedding_width(const Model& model) {
+  int64_t width = model.description.hidden_size;
+  for (const SentenceModule& module : model.sentence.modules) {
+    if (module.kind == SentenceModule::Kind::kPooling) {
+      width *= static_cast<int64_t>(module.pooling.modes.size());
+    }
+    if (module.kind == SentenceModule::Kind::kDense) width = module.dense.out;
+  }
+  return width;
+}
+
 void require_dimensions(const Matryoshka& matryoshka, int64_t width) {
   for (const int64_t dim : matryoshka.dims) {
     if (dim > width)

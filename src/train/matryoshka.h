@@ -24,6 +24,8 @@ struct Matryoshka {
 // "matryoshka_weights", for anything else, a width of 0 or less, one given twice, or another number of
 // weights.
 Matryoshka read_matryoshka(const Json& dims, const Json& weights);
+// Numbers of a sentence embedding of the model.
+int64_t embedding_width(const Model& model);
 // kInput when a width is larger than `width`.
 void require_dimensions(const Matryoshka& matryoshka, int64_t width);
 

@@ -61,7 +61,7 @@ RankingParams read_params(ObjectiveParams& params, RankingLoss fallback, uint64_
     p.symmetric = params.flag("symmetric", false);
   }
   p.chunk_tokens = params.integer("chunk_tokens", 4096, 1, 1 << 30);
-  p.matryoshka = read_matryoshka(params.json("matryoshka"), params.json("matryoshka_weights"));
+  p.matryoshka = read_matryoshka(params.text("matryoshka", ""), params.text("matryoshka_weights", ""));
   p.mining.count = params.integer("hard_negatives", 0, 0, 1000);
   if (p.mining.count > 0) {
     p.mining.from = params.integer("negatives_from", 1, 1, 1 << 30);

@@ -7,6 +7,7 @@
 //   must be equal: the plan projects.
 #include <limits>
 
+#include "distill/matryoshka_vectors.h"
 #include "distill/row_numerics.h"
 #include "distill/soft_targets.h"
 #include "distill/vector_loss.h"
@@ -39,14 +40,19 @@ unsigned extra_needs(const Params& params) {
 class Contrastive final : public VectorLoss {
  public:
   Contrastive(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, extra_needs(params), setup,
-                   read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)),
-        params_(params) {}
+      : VectorLoss(params.of, extra_needs(params), setup),
+        params_(params),
+        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
   Unit unit() const override { return Unit::kBatch; }
 
  private:
   at::Tensor of_vectors(const at::Tensor& student, const at::Tensor& teacher, std::size_t,
                         const LossInput&) override {
+    return at_dimensions(matryoshka_, student, teacher, params_.form == "teacher",
+                         [&](const at::Tensor& s, const at::Tensor& t) { return compare(s, t); });
+  }
+
+  at::Tensor compare(const at::Tensor& student, const at::Tensor& teacher) const {
     const at::Tensor s = directions(student), t = directions(teacher);
     if (params_.form == "teacher") {
       const at::Tensor right = at::arange(s.size(0), at::TensorOptions(at::kLong).device(s.device()));
@@ -60,6 +66,7 @@ class Contrastive final : public VectorLoss {
   }
 
   Params params_;
+  train::Matryoshka matryoshka_;
 };
 
 unsigned needs(const Json& params) {

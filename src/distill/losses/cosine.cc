@@ -1,6 +1,7 @@
 // cosine: the mean of 1 - cos(s_i, t_i). of = rows: DistilBERT's L_cos on last hidden states (Sanh et al.
 // 2019), over all tokens; of = embeddings: sentence embeddings. A vector of length 0 has cosine 0 and no
 // gradient.
+#include "distill/matryoshka_vectors.h"
 #include "distill/row_numerics.h"
 #include "distill/vector_loss.h"
 
@@ -23,15 +24,19 @@ struct Params {
 class Cosine final : public VectorLoss {
  public:
   Cosine(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, kEqualWidths, setup,
-                   read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
+      : VectorLoss(params.of, kEqualWidths, setup),
+        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
   Unit unit() const override { return of().unit(); }
 
  private:
   at::Tensor of_vectors(const at::Tensor& student, const at::Tensor& teacher, std::size_t,
                         const LossInput&) override {
-    return 1 - (directions(student) * directions(teacher)).sum({-1}).mean();
+    return at_dimensions(matryoshka_, student, teacher, true, [](const at::Tensor& s, const at::Tensor& t) {
+      return 1 - (directions(s) * directions(t)).sum({-1}).mean();
+    });
   }
+
+  train::Matryoshka matryoshka_;
 };
 
 unsigned needs(const Json& params) {

@@ -25,7 +25,7 @@ class Similarity final : public Objective {
     cosent_ = params.word("loss", {"cosent", "cosine"}) == "cosent";
     if (cosent_) scale_ = params.number("scale", 20, 1e-3, 1e4);
     chunk_tokens_ = params.integer("chunk_tokens", 4096, 1, 1 << 30);
-    matryoshka_ = read_matryoshka(params.json("matryoshka"), params.json("matryoshka_weights"));
+    matryoshka_ = read_matryoshka(params.text("matryoshka", ""), params.text("matryoshka_weights", ""));
     make_sentence_encoder(model, params, input.max_length, input.seed);
     params.refuse_others();
     require_dimensions(matryoshka_, embedding_width(model));
