@@ -1,5 +1,6 @@
 """Every recipe of recipes/distill in miniature: a teacher of four layers fine-tuned on the head of CoLA, a student of two,
-an epoch a step, integers at the end. Each gives a model of two layers that runs, with a report."""
+an epoch a step, integers at the end. Each gives a model of two layers that runs, with a report. Those that learn from plain
+texts have a teacher of sentence embeddings, and pairs of texts to be scored on."""
 
 import json
 import pathlib
@@ -11,7 +12,32 @@ from rank_runs import write_inputs
 
 # What a teacher of four layers and two heads needs otherwise.
 SMALLER = {"tinybert6-task": ["steps.1.losses.0.layers=[[0, 0], [1, 2], [2, 4]]"],
-           "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"]}
+           "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"],
+           "sentence-3-layers": ["steps.0.layers=2", "steps.1.losses.1.params.matryoshka=[8, 16, 32]"],
+           "static": ["steps.0.dimensions=16"]}
+
+
+def is_of_texts(recipe):
+    return '"task": "texts"' in recipe.read_text()
+
+
+def run_recipe(recipe, sets, out):
+    return json.loads(run("run", recipe, "--out", out, "--json", "--quiet", "--threads", 1,
+                          *(x for s in sets for x in ("--set", s))))
+
+
+def learn_from_texts(recipe, work):
+    out = work / recipe.stem
+    report = run_recipe(recipe, [f"model={work / 'model'}", f"steps.1.data={work / 'data' / 'texts.txt'}",
+                                 "steps.1.epochs=2", "steps.1.precision=fp32", "steps.1.batch_size=40",
+                                 f"eval.0.data={work / 'pairs.tsv'}", *SMALLER[recipe.stem]], out)
+    taught = [s for s in report["steps"] if s["name"].endswith("-distill")][-1]
+    if taught["details"]["steps"] != 20 or not taught["measured"]["cosine_mean"] > -1:
+        sys.exit(f"{recipe.stem}: {taught}")
+    vectors = run("embed", out / "model", "a cat", "--dimensions", 8)
+    if len(json.loads(vectors)["embedding"]) != 8:
+        sys.exit(f"{recipe.stem}: {vectors}")
+    print(f"{recipe.stem}: cosine to the teacher {taught['measured']['cosine_mean']:.3f}", flush=True)
 
 
 def main():
@@ -21,7 +47,13 @@ def main():
         teacher = work / "teacher"
         run("finetune", work / "model", "--task", "cola", "--data", work / "data", "--out", teacher, "--epochs", 1,
             "--learning-rate", 1e-3, "--quiet", "--threads", 1)
+        sentences = (work / "data" / "texts.txt").read_text(encoding="utf-8").splitlines()
+        (work / "pairs.tsv").write_text("sentence1\tsentence2\tscore\n" + "".join(
+            f"{a}\t{b}\t{i % 6}\n" for i, (a, b) in enumerate(zip(sentences[:40], sentences[40:80]))), encoding="utf-8")
         recipes = sorted((SOURCE / "recipes" / "distill").glob("*.json"))
+        for recipe in filter(is_of_texts, recipes):
+            learn_from_texts(recipe, work)
+        recipes = [recipe for recipe in recipes if not is_of_texts(recipe)]
         for recipe in recipes:
             sets = [f"model={teacher}", "steps.0.layers=2", f"eval.0.data={work / 'data'}", *SMALLER.get(recipe.stem, [])]
             resolved = json.loads(run("run", recipe, "--dry-run", *(x for s in sets for x in ("--set", s))))
@@ -29,8 +61,7 @@ def main():
                 if step["method"] == "distill":
                     sets += [f"steps.{i}.data={work / 'data'}", f"steps.{i}.epochs=1", f"steps.{i}.precision=fp32"]
             out = work / recipe.stem
-            report = json.loads(run("run", recipe, "--out", out, "--json", "--quiet", "--threads", 1,
-                                    *(x for s in sets for x in ("--set", s))))
+            report = run_recipe(recipe, sets, out)
             config = json.loads((out / "model" / "config.json").read_text())
             last = report["steps"][-1]
             if config["num_hidden_layers"] != 2 or last["name"].split("-", 1)[1] != "quantize":
