@@ -25,13 +25,14 @@ struct SizeNames {
 struct Architecture {
   const char* model_type;  // config.json's model_type
   const char* prefix;      // what its checkpoints may put before names: "bert."
-  const char* class_name;  // of transformers' classes, before "Model" and "ForMaskedLM": "Bert"; null: none
   // Module names that the prefix goes before; heads stand beside them without it.
   std::vector<std::string_view> encoder_modules;
   Description (*describe)(const Json& config, const TensorMap& tensors);
   SizeNames sizes{};
   // Tensors whose stored names no module could have: stored -> canonical.
   std::vector<std::pair<std::string_view, std::string_view>> renamed{};
+  // Of transformers' classes, before "Model" and "ForMaskedLM": "Bert"; null: the family has no task heads.
+  const char* class_name = nullptr;
 };
 
 const Architecture* find_architecture(std::string_view model_type);

@@ -389,11 +389,11 @@ TEST_F(Commands, Eval) {
     return want_json(
                {"eval", model, "--task", "stsb", "--data", path("pairs.tsv"), "--dimensions", dimensions})
         .find("metrics")
-        ->find("spearman")
+        ->find("spearmanr")
         ->find("value")
         ->as_double("value");
   };
-  EXPECT_EQ(spearman("32"), pairs.find("metrics")->find("spearman")->find("value")->as_double("value"));
+  EXPECT_EQ(spearman("32"), pairs.find("metrics")->find("spearmanr")->find("value")->as_double("value"));
   EXPECT_EQ(
       run_program({{"eval", model, "--task", "stsb", "--data", path("pairs.tsv"), "--dim", "33"}}).status, 2);
   EXPECT_EQ(run_program({{"eval", model, "--task", "stbs", "--data", path("pairs.tsv")}}).status, 2);

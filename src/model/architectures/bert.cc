@@ -144,7 +144,6 @@ extern const Architecture bert_architecture;
 const Architecture bert_architecture = {
     "bert",
     "bert.",
-    "Bert",
     {"embeddings", "encoder", "pooler"},
     describe_bert,
     {"encoder.layer.", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"}};
