@@ -118,8 +118,12 @@ Description describe_distilbert(const Json& config, const TensorMap& tensors) {
 
 extern const Architecture distilbert_architecture;
 const Architecture distilbert_architecture = {
-    "distilbert",        "distilbert.",
-    "DistilBert",        {"embeddings", "transformer"},
-    describe_distilbert, {"transformer.layer.", "n_layers", "dim", "n_heads", "hidden_dim"}};
+    "distilbert",
+    "distilbert.",
+    {"embeddings", "transformer"},
+    describe_distilbert,
+    {"transformer.layer.", "n_layers", "dim", "n_heads", "hidden_dim"},
+    {},
+    "DistilBert"};
 
 }  // namespace penjing

@@ -38,7 +38,6 @@ extern const Architecture model2vec_architecture;
 const Architecture model2vec_architecture = {
     "model2vec",
     "",
-    nullptr,
     {"embeddings"},
     describe_model2vec,
     {},

@@ -161,9 +161,10 @@ extern const Architecture mpnet_architecture;
 const Architecture mpnet_architecture = {
     "mpnet",
     "mpnet.",
-    "MPNet",
     {"embeddings", "encoder", "pooler"},
     describe_mpnet,
-    {"encoder.layer.", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"}};
+    {"encoder.layer.", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"},
+    {},
+    "MPNet"};
 
 }  // namespace penjing
