@@ -82,14 +82,10 @@ Prepared read_parts(const DistillSettings& settings, const Model& student) {
 }
 
 // The teacher reads the student's tokens.
-void share_tokens(const DistillSettings& settings, const Tokenizer& tokenizer, bool classifies,
-                  Teacher& teacher) {
+void share_tokens(const Tokenizer& tokenizer, int64_t max_length, bool classifies, Teacher& teacher) {
   const Description& d = teacher.model().description;
-  if (const int64_t most = d.max_positions - d.embedding.position.offset;
-      settings.training.max_length > most) {
-    fail(ErrorKind::kInput, "max_length {}: the teacher reads {} tokens at most",
-         settings.training.max_length, most);
-  }
+  if (const int64_t most = d.max_positions - d.embedding.position.offset; max_length > most)
+    fail(ErrorKind::kInput, "max_length {}: the teacher reads {} tokens at most", max_length, most);
   const TokenMap map = map_tokens(tokenizer, *Tokenizer::load(teacher.model().folder));
   if (map.ids.empty()) return;
   if (classifies && !map.pairs) {
@@ -139,7 +135,7 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   Prepared parts = read_parts(settings, student);
   const bool streams = start.objective->is_stream();
   if (parts.teacher.has_model()) {
-    share_tokens(settings, start.tokenizer, parts.student.logits > 0, parts.teacher);
+    share_tokens(start.tokenizer, start.input.max_length, parts.student.logits > 0, parts.teacher);
     if (parts.student.logits > 0) require_same_classes(student, parts.teacher.model());
   } else {
     if (streams)

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "tests/base/test_folder.h"
 
 namespace penjing::distill {

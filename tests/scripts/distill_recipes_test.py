@@ -4,6 +4,7 @@ texts have a teacher of sentence embeddings, and pairs of texts to be scored on.
 
 import json
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -17,8 +18,8 @@ SMALLER = {"tinybert6-task": ["steps.1.losses.0.layers=[[0, 0], [1, 2], [2, 4]]"
            "static": ["steps.0.dimensions=16"]}
 
 
-def is_of_texts(recipe):
-    return '"task": "texts"' in recipe.read_text()
+def is_of_sentences(recipe):
+    return '"task": "stsb"' in recipe.read_text()
 
 
 def run_recipe(recipe, sets, out):
@@ -26,9 +27,23 @@ def run_recipe(recipe, sets, out):
                           *(x for s in sets for x in ("--set", s))))
 
 
+def write_sentence_teacher(work):
+    """work/encoder: work/model with the mean of its states as embedding, of length 1; work/pairs.tsv to score it on."""
+    shutil.copytree(work / "model", work / "encoder")
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    (work / "encoder" / "modules.json").write_text(json.dumps(
+        [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+         for i, (path, kind) in enumerate(kinds)]))
+    (work / "encoder" / "1_Pooling").mkdir()
+    (work / "encoder" / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    sentences = (work / "data" / "texts.txt").read_text(encoding="utf-8").splitlines()
+    (work / "pairs.tsv").write_text("sentence1\tsentence2\tscore\n" + "".join(
+        f"{a}\t{b}\t{i % 6}\n" for i, (a, b) in enumerate(zip(sentences[:40], sentences[40:80]))), encoding="utf-8")
+
+
 def learn_from_texts(recipe, work):
     out = work / recipe.stem
-    report = run_recipe(recipe, [f"model={work / 'model'}", f"steps.1.data={work / 'data' / 'texts.txt'}",
+    report = run_recipe(recipe, [f"model={work / 'encoder'}", f"steps.1.data={work / 'data' / 'texts.txt'}",
                                  "steps.1.epochs=2", "steps.1.precision=fp32", "steps.1.batch_size=40",
                                  f"eval.0.data={work / 'pairs.tsv'}", *SMALLER[recipe.stem]], out)
     taught = [s for s in report["steps"] if s["name"].endswith("-distill")][-1]
@@ -47,13 +62,11 @@ def main():
         teacher = work / "teacher"
         run("finetune", work / "model", "--task", "cola", "--data", work / "data", "--out", teacher, "--epochs", 1,
             "--learning-rate", 1e-3, "--quiet", "--threads", 1)
-        sentences = (work / "data" / "texts.txt").read_text(encoding="utf-8").splitlines()
-        (work / "pairs.tsv").write_text("sentence1\tsentence2\tscore\n" + "".join(
-            f"{a}\t{b}\t{i % 6}\n" for i, (a, b) in enumerate(zip(sentences[:40], sentences[40:80]))), encoding="utf-8")
+        write_sentence_teacher(work)
         recipes = sorted((SOURCE / "recipes" / "distill").glob("*.json"))
-        for recipe in filter(is_of_texts, recipes):
+        for recipe in filter(is_of_sentences, recipes):
             learn_from_texts(recipe, work)
-        recipes = [recipe for recipe in recipes if not is_of_texts(recipe)]
+        recipes = [recipe for recipe in recipes if not is_of_sentences(recipe)]
         for recipe in recipes:
             sets = [f"model={teacher}", "steps.0.layers=2", f"eval.0.data={work / 'data'}", *SMALLER.get(recipe.stem, [])]
             resolved = json.loads(run("run", recipe, "--dry-run", *(x for s in sets for x in ("--set", s))))
