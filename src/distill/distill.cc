@@ -81,11 +81,23 @@ Prepared read_parts(const DistillSettings& settings, const Model& student) {
   return parts;
 }
 
+int64_t longest_sequence(const train::TaskStart& start) {
+  if (start.objective->is_stream()) return start.input.max_length;
+  int64_t longest = 0;
+  for (int64_t i = 0; i < start.objective->num_examples(); ++i) {
+    for (const train::Sequence& sequence : start.objective->sequences(i))
+      longest = std::max(longest, static_cast<int64_t>(sequence.ids.size()));
+  }
+  return longest;
+}
+
 // The teacher reads the student's tokens.
-void share_tokens(const Tokenizer& tokenizer, int64_t max_length, bool classifies, Teacher& teacher) {
+void share_tokens(const Tokenizer& tokenizer, int64_t longest, bool classifies, Teacher& teacher) {
   const Description& d = teacher.model().description;
-  if (const int64_t most = d.max_positions - d.embedding.position.offset; max_length > most)
-    fail(ErrorKind::kInput, "max_length {}: the teacher reads {} tokens at most", max_length, most);
+  if (const int64_t most = d.max_positions - d.embedding.position.offset; longest > most) {
+    fail(ErrorKind::kInput, "a text of {} tokens, the teacher reads {} at most: ask for max_length {}",
+         longest, most, most);
+  }
   const TokenMap map = map_tokens(tokenizer, *Tokenizer::load(teacher.model().folder));
   if (map.ids.empty()) return;
   if (classifies && !map.pairs) {
@@ -135,7 +147,7 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   Prepared parts = read_parts(settings, student);
   const bool streams = start.objective->is_stream();
   if (parts.teacher.has_model()) {
-    share_tokens(start.tokenizer, start.input.max_length, parts.student.logits > 0, parts.teacher);
+    share_tokens(start.tokenizer, longest_sequence(start), parts.student.logits > 0, parts.teacher);
     if (parts.student.logits > 0) require_same_classes(student, parts.teacher.model());
   } else {
     if (streams)
