@@ -66,8 +66,8 @@ def recipe_of(args, student, task):
         elif step["method"] != "quantize":
             if recipe is None:
                 step = {"method": "finetune"}
-            own = {key: value for key, value in step.items() if key in ("losses", "label_weight", "teacher", "layers",
-                                                                        "replacing", "epochs")}
+            own = {key: value for key, value in step.items()
+                   if key in ("losses", "label_weight", "teacher", "epochs") or key.startswith("replacing")}
             if task == "stsb" and "losses" in own:
                 own["losses"] = for_scores(own["losses"])
             # A plan of one stage trains for EPOCHS; of several, each for what its recipe says.

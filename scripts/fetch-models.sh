@@ -237,7 +237,6 @@ fetch_mpnet() {
     return
   fi
   say "mpnet: all-mpnet-base-v2, 12 layers of 768, relative positions, Apache-2.0; download about 400 MB"
-  say "  (to inspect; Penjing does not run MPNet yet)"
   mkdir -p "$partial"
   if ! give_from_hub sentence-transformers/all-mpnet-base-v2 mpnet_sums model.safetensors \
     "${sentence_files[@]}"; then

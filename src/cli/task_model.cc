@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "cli/unit_vectors.h"
 #include "eval/agreement.h"
 #include "eval/answers.h"
 #include "model/prompts.h"
@@ -44,6 +46,21 @@ Rows prompted_rows(LoadedModel& loaded, const std::vector<std::string>& texts, T
   for (const std::string& text : texts) prompted.push_back(prompt + text);
   return one_row_each(loaded, encode_all(*loaded.tokenizer, *loaded.pool, prompted, how), kind, label,
                       count_prompt_tokens(*loaded.tokenizer, prompt));
+}
+
+bool normalizes(const Model& model) {
+  return std::any_of(model.sentence.modules.begin(), model.sentence.modules.end(),
+                     [](const auto& module) { return module.kind == SentenceModule::Kind::kNormalize; });
+}
+
+void cut_rows(Rows& rows, int64_t dimensions, bool normalize) {
+  const auto kept = static_cast<std::size_t>(dimensions);
+  for (std::vector<float>& row : rows) {
+    if (row.size() < kept)
+      fail(ErrorKind::kInput, "--dimensions {}: the model's vectors have {}", dimensions, row.size());
+    row.resize(kept);
+    if (normalize) scale_to_one(row);
+  }
 }
 
 std::vector<Rows> tag_words(LoadedModel& loaded, const std::vector<std::vector<std::string>>& sentences,
@@ -118,15 +135,17 @@ std::vector<std::string> labels_of(const Model& model, HeadKind kind) {
 
 }  // namespace
 
-TaskModel make_task_model(LoadedModel& loaded, const std::string& label) {
+TaskModel make_task_model(LoadedModel& loaded, const std::string& label, int64_t dimensions) {
   TaskModel model;
   const EncodeOptions how = encode_options(loaded);
   EncodeOptions ids = how;
   ids.ids_only = true;
   if (loaded.predictor->supports(OutputKind::kEmbedding)) {
-    const auto embed_as = [&loaded, ids, label](TextRole role) {
-      return [&loaded, ids, label, role](const std::vector<std::string>& texts) {
-        return prompted_rows(loaded, texts, role, OutputKind::kEmbedding, ids, label);
+    const auto embed_as = [&loaded, ids, label, dimensions](TextRole role) {
+      return [&loaded, ids, label, dimensions, role](const std::vector<std::string>& texts) {
+        Rows rows = prompted_rows(loaded, texts, role, OutputKind::kEmbedding, ids, label);
+        if (dimensions > 0) cut_rows(rows, dimensions, normalizes(loaded.model));
+        return rows;
       };
     };
     model.embed = embed_as(TextRole::kText);

@@ -5,7 +5,9 @@
 #include "base/parse.h"
 #include "distill/distill_objective.h"
 #include "distill/teacher_fit.h"
+#include "distill/token_map.h"
 #include "io/model_folder.h"
+#include "train/matryoshka.h"
 #include "train/prepared_training.h"
 
 namespace penjing::distill {
@@ -16,21 +18,10 @@ namespace {
 
 constexpr double kLabelWeight = 0.1, kTeacherWeight = 0.9;  // RepDistiller's of kd
 
-int64_t embedding_of(const Model& model) {
-  int64_t width = model.description.hidden_size;
-  for (const SentenceModule& module : model.sentence.modules) {
-    if (module.kind == SentenceModule::Kind::kPooling) {
-      width *= static_cast<int64_t>(module.pooling.modes.size());
-    }
-    if (module.kind == SentenceModule::Kind::kDense) width = module.dense.out;
-  }
-  return width;
-}
-
 ModelShape shape_of_model(const Model& model) {
   ModelShape shape = shape_of(model.description);
   shape.logits = logits_of(model);
-  shape.embedding = embedding_of(model);
+  shape.embedding = train::embedding_width(model);
   return shape;
 }
 
@@ -44,6 +35,11 @@ ModelShape shape_of_file(int64_t width) {
 
 Json default_losses(const ModelShape& student, bool has_logits) {
   Json losses = Json::array();
+  // A table has no layer that could turn its embeddings towards the teacher's: their similarities count.
+  if (!has_logits && student.num_layers() == 0) {
+    losses.push_back(Json::object({{"loss", "contrastive"}}));
+    return losses;
+  }
   if (has_logits && student.logits > 1) {
     losses.push_back(Json::object({{"loss", "kd"}, {"weight", kTeacherWeight}}));
   } else {
@@ -117,6 +113,32 @@ Prepared read_parts(const DistillSettings& settings, const Model& student) {
   return parts;
 }
 
+int64_t longest_sequence(const train::TaskStart& start) {
+  if (start.objective->is_stream()) return start.input.max_length;
+  int64_t longest = 0;
+  for (int64_t i = 0; i < start.objective->num_examples(); ++i) {
+    for (const train::Sequence& sequence : start.objective->sequences(i))
+      longest = std::max(longest, static_cast<int64_t>(sequence.ids.size()));
+  }
+  return longest;
+}
+
+// The teacher reads the student's tokens.
+void share_tokens(const Tokenizer& tokenizer, int64_t longest, bool classifies, Teacher& teacher) {
+  const Description& d = teacher.model().description;
+  if (const int64_t most = d.max_positions - d.embedding.position.offset; longest > most) {
+    fail(ErrorKind::kInput, "a text of {} tokens, the teacher reads {} at most: ask for max_length {}",
+         longest, most, most);
+  }
+  const TokenMap map = map_tokens(tokenizer, *Tokenizer::load(teacher.model().folder));
+  if (map.ids.empty()) return;
+  if (classifies && !map.pairs) {
+    fail(ErrorKind::kUnsupported,
+         "the teacher's tokenizer puts pairs of texts together in another way than the student's");
+  }
+  teacher.read_tokens(map.ids);
+}
+
 at::Tensor words_of(const train::Parameters& parameters, const Model& model) {
   return parameters.get_or_undefined(model.description.embedding.word + ".weight").detach();
 }
@@ -144,9 +166,9 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
   Prepared parts = read_parts(settings, student);
   const bool streams = start.objective->is_stream();
-  for (const Teacher& teacher : parts.teachers.all()) {
+  for (Teacher& teacher : parts.teachers.all()) {
     if (teacher.has_model()) {
-      require_same_tokens(start.tokenizer, *Tokenizer::load(teacher.model().folder));
+      share_tokens(start.tokenizer, longest_sequence(start), parts.student.logits > 0, teacher);
       if (parts.student.logits > 0) require_same_classes(student, teacher.model());
       continue;
     }

@@ -21,7 +21,7 @@ struct DistillSettings {
   // Weight of the task's own loss, on the labels; -1: 0.1, or 0 for texts without labels.
   double label_weight = -1;
   // A plan (distill/plan.h); empty: soft labels for classes (kd, weight 0.9), else the squared error of
-  // logits or sentence embeddings.
+  // logits or sentence embeddings; for a table (static) contrastive.
   Json losses = Json::array();
   bool keep_answers = true;  // a teacher's answers lie in $PENJING_CACHE/teacher for the runs that follow
 };

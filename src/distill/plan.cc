@@ -65,6 +65,7 @@ class TermReader {
     }
     read_heads();
     read_projection();
+    check_matryoshka();
     return std::move(term_);
   }
 
@@ -234,6 +235,17 @@ class TermReader {
       out.push_back({width(student_, student), width(teacher_, term_.layers.teacher.front())});
     }
     return out;
+  }
+
+  void check_matryoshka() {
+    const Json* dims = term_.params.find("matryoshka");
+    if (dims == nullptr || dims->is_null() || dims->dump() == "[]" || dims->dump() == "\"\"") return;
+    if (term_.projection) {
+      fail(ErrorKind::kInput,
+           "{}: the first numbers of a projection are not the student's ({} numbers, the teacher's have {}); "
+           "the loss contrastive compares similarities instead",
+           key("params.matryoshka"), student_.embedding, teacher_.embedding);
+    }
   }
 
   void read_projection() {

@@ -78,6 +78,22 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision)
   return teacher;
 }
 
+void Teacher::read_tokens(const std::vector<int64_t>& map) {
+  const at::NoGradGuard no_gradient;
+  const at::Tensor rows = at::tensor(map, at::kLong);
+  const int64_t words = model_->description.embedding.vocab_size;
+  const auto reorder = [&](const std::string& name) {
+    at::Tensor tensor = network_->parameters.get_or_undefined(name);  // shares what it holds
+    if (tensor.defined() && tensor.size(0) == words) tensor.set_data(tensor.index_select(0, rows));
+  };
+  reorder(model_->description.embedding.word + ".weight");
+  for (const HeadSpec& head : model_->description.heads) {
+    if (head.kind != HeadKind::kMaskedLm) continue;
+    if (!head.tied_to_word_embeddings) reorder(head.projection.name + ".weight");
+    reorder(head.projection_bias.empty() ? head.projection.name + ".bias" : head.projection_bias);
+  }
+}
+
 bool Teacher::is_file(const std::string& name) {
   return name.ends_with(".npy") || name.ends_with(".jsonl");
 }

@@ -23,6 +23,10 @@ class Teacher {
   static Teacher of_file(const std::filesystem::path& file);
   static bool is_file(const std::string& name);
 
+  // Its word embeddings, and the logits of a masked-LM head, in the order of the student's vocabulary: map[i]
+  // is its own number of the student's token i. Once, before it is asked anything.
+  void read_tokens(const std::vector<int64_t>& map);
+
   bool has_model() const { return network_ != nullptr; }
   const Model& model() const { return *model_; }
   const train::Parameters& parameters() const { return network_->parameters; }

@@ -31,6 +31,8 @@ struct Architecture {
   SizeNames sizes{};
   // Tensors whose stored names no module could have: stored -> canonical.
   std::vector<std::pair<std::string_view, std::string_view>> renamed{};
+  // Of transformers' classes, before "Model" and "ForMaskedLM": "Bert"; null: the family has no task heads.
+  const char* class_name = nullptr;
 };
 
 const Architecture* find_architecture(std::string_view model_type);

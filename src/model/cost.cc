@@ -1,6 +1,7 @@
 #include "model/cost.h"
 
 #include <algorithm>
+#include <set>
 
 namespace penjing {
 
@@ -30,6 +31,10 @@ class Counter {
            {&attention->query, &attention->key, &attention->value, &attention->output}) {
         add("attention", block.layer, parameters_of(*spec), flops_of(*spec, length_));
       }
+      if (attention->position.scheme == PositionScheme::kRelativeBuckets &&
+          tables_.insert(attention->position.name).second) {
+        add("attention", -1, attention->position.count * attention->num_heads, 0);  // shared by the layers
+      }
       const int64_t keys = attention->window > 0 ? std::min(length_, 2 * attention->window + 1) : length_;
       add("scores", block.layer, 0, 4 * length_ * keys * attention->num_heads * attention->head_dim);
     } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
@@ -51,6 +56,7 @@ class Counter {
 
  private:
   int64_t length_;
+  std::set<std::string> tables_;
 };
 
 }  // namespace

@@ -72,6 +72,10 @@ void check_structure(const Model& model) {
            {&attention->query, &attention->key, &attention->value, &attention->output}) {
         (void)resolve_linear(model, *spec);
       }
+      if (attention->position.scheme == PositionScheme::kRelativeBuckets) {
+        (void)resolve_embedding(model.tensors, attention->position.name, attention->position.count,
+                                attention->num_heads);
+      }
     } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
       (void)resolve_linear(model, feed_forward->up);
       if (feed_forward->gated) (void)resolve_linear(model, feed_forward->gate);

@@ -175,8 +175,10 @@ BertSizes find_size(std::string_view name) {
 }
 
 void give_masked_lm_head(Model& model, uint64_t seed) {
-  std::string name = "BertForMaskedLM";
-  if (model.description.family == "distilbert") name = "DistilBertForMaskedLM";
+  const Architecture* architecture = find_architecture(model.description.family);
+  if (architecture == nullptr || architecture->class_name == nullptr)
+    fail(ErrorKind::kUnsupported, "{}: this family has no masked-LM head", model.description.family);
+  const std::string name = std::string(architecture->class_name) + "ForMaskedLM";
   std::vector<std::string> stale;
   for (const HeadSpec& head : model.description.heads) {
     const bool is_task = head.kind == HeadKind::kSequenceClassifier ||
@@ -190,6 +192,7 @@ void give_masked_lm_head(Model& model, uint64_t seed) {
     if (module.kind == SentenceModule::Kind::kDense) stale.push_back(module.dense.name + ".");
   }
   stale.push_back("cls.seq_relationship.");
+  if (model.description.family == "mpnet") stale.push_back("pooler.");  // MPNetForMaskedLM has none
   std::vector<std::string> gone;
   for (const TensorMap::Entry& entry : model.tensors) {
     if (std::any_of(stale.begin(), stale.end(),

@@ -56,7 +56,8 @@ void scatter_features(const float* source, int64_t stride, float* panels, PanelS
 AttentionOp::AttentionOp()
     : kernel_(&attention::select()), integer_kernels_{&attention_i8::select(0), &attention_i8::select()} {}
 
-void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim, bool has_window) {
+void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim,
+                          bool adds_to_scores) {
   int64_t longest = 0, groups = 0;
   for (int64_t i = 0; i < tokens.num_sequences; ++i) {
     longest = std::max(longest, tokens.length(i));
@@ -77,7 +78,7 @@ void AttentionOp::reserve(const TokenSpan& tokens, int num_threads, int64_t max_
   layout_.prepared = place(floats_of(prepared_bytes));
   layout_.k = place(max_head_dim * stride);
   layout_.v = place(max_head_dim * stride);
-  layout_.bias = place(has_window ? stride * kLaneTokens : 0);
+  layout_.bias = place(adds_to_scores ? stride * kLaneTokens : 0);
   layout_.size = size;
   const auto floats = static_cast<std::size_t>(size * num_threads);
   if (scratch_.size() < floats) scratch_ = AlignedBuffer<float>(floats);
@@ -112,6 +113,25 @@ void AttentionOp::run(const TokenSpan& tokens, ThreadPool& pool, const Args& arg
   });
 }
 
+void AttentionOp::write_bias(const Args& args, int64_t head, int64_t first, int64_t count, int64_t key_begin,
+                             int64_t key_end, float* bias) {
+  if (args.relative != nullptr) {
+    // The queries' distances to a key are 16 numbers in a row.
+    const float* relative = args.relative + head * args.relative_stride + first;
+    for (int64_t j = key_begin; j < key_end; ++j)
+      std::memcpy(bias + j * kLaneTokens, relative - j, kLaneTokens * sizeof(float));
+  } else {
+    std::fill(bias + key_begin * kLaneTokens, bias + key_end * kLaneTokens, 0.0f);
+  }
+  if (args.window == 0) return;
+  for (int64_t j = key_begin; j < key_end; ++j) {
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const int64_t distance = j > first + lane ? j - first - lane : first + lane - j;
+      if (distance > args.window) bias[j * kLaneTokens + lane] = -std::numeric_limits<float>::infinity();
+    }
+  }
+}
+
 void AttentionOp::run_task(const TokenSpan& tokens, const Task& task, int64_t head, const Args& args,
                            float* scratch) const {
   const PanelShape shape{tokens.num_tokens()};
@@ -119,7 +139,7 @@ void AttentionOp::run_task(const TokenSpan& tokens, const Task& task, int64_t he
   const int64_t begin = tokens.begin(task.sequence), length = tokens.length(task.sequence);
   float* q = scratch + layout_.q;
   float* out = scratch + layout_.out;
-  float* bias = args.window > 0 ? scratch + layout_.bias : nullptr;
+  float* bias = args.window > 0 || args.relative != nullptr ? scratch + layout_.bias : nullptr;
 
   const float* k = nullptr;
   const float* v = nullptr;
@@ -155,14 +175,8 @@ void AttentionOp::run_task(const TokenSpan& tokens, const Task& task, int64_t he
     if (args.window > 0) {
       key_begin = std::max<int64_t>(0, first - args.window);
       key_end = std::min(length, first + count + args.window);
-      for (int64_t j = key_begin; j < key_end; ++j) {
-        for (int64_t lane = 0; lane < kLaneTokens; ++lane) {
-          const int64_t distance = j > first + lane ? j - first - lane : first + lane - j;
-          const bool seen = lane >= count || distance <= args.window;
-          bias[j * kLaneTokens + lane] = seen ? 0.0f : -std::numeric_limits<float>::infinity();
-        }
-      }
     }
+    if (bias != nullptr) write_bias(args, head, first, count, key_begin, key_end, bias);
     if (args.integer) {
       integer_kernel.run({.q = q,
                           .prepared = scratch + layout_.prepared,

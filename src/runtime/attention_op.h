@@ -24,10 +24,14 @@ class AttentionOp {
     int64_t num_heads, head_dim, window;
     float scale;
     bool integer;  // by kernels/attention_i8
+    // Added to the scores, or null: of head h and a query `distance` tokens behind its key
+    // relative[h * relative_stride + distance], readable for 16 distances from any of the batch's.
+    const float* relative;
+    int64_t relative_stride;
   };
 
   // Makes room; allocates only when a batch needs more than any before it.
-  void reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim, bool has_window);
+  void reserve(const TokenSpan& tokens, int num_threads, int64_t max_head_dim, bool adds_to_scores);
   void run(const TokenSpan& tokens, ThreadPool& pool, const Args& args);
 
  private:
@@ -36,6 +40,9 @@ class AttentionOp {
   };
   void run_task(const TokenSpan& tokens, const Task& task, int64_t head, const Args& args,
                 float* scratch) const;
+  // bias [key_end][16]: what is added to the scores of 16 queries from `first` on.
+  static void write_bias(const Args& args, int64_t head, int64_t first, int64_t count, int64_t key_begin,
+                         int64_t key_end, float* bias);
   void plan_tasks(const TokenSpan& tokens, int num_threads, int64_t num_heads);
 
   // Where the pieces of a thread's scratch lie, in floats; each a whole number of cache lines.

@@ -105,7 +105,7 @@ void Executor::run(const TokenSpan* tokens, Tap* tap) {
   }
   if (any_wanted_) reserve_local(shape_.num_panels() * kPanelTokens);
   if (tokens != nullptr && program_.max_head_dim > 0) {
-    attention_.reserve(*tokens, pool_.num_threads(), program_.max_head_dim, program_.has_window);
+    attention_.reserve(*tokens, pool_.num_threads(), program_.max_head_dim, program_.adds_to_scores);
   }
   for (const Segment& segment : program_.segments) {
     const int64_t own_panels = segment.attention || any_wanted_ ? 0 : panels_to_own();
@@ -179,6 +179,7 @@ void Executor::report(const Segment& segment, const TokenSpan* tokens, int64_t o
 }
 
 void Executor::run_attention(const AttentionStep& step, const TokenSpan& tokens) {
+  const RelativeBias* bias = step.bias >= 0 ? &program_.biases[static_cast<std::size_t>(step.bias)] : nullptr;
   attention_.run(tokens, pool_,
                  {.q = floats(step.q, {0, 0}),
                   .k = floats(step.k, {0, 0}),
@@ -188,7 +189,9 @@ void Executor::run_attention(const AttentionStep& step, const TokenSpan& tokens)
                   .head_dim = step.head_dim,
                   .window = step.window,
                   .scale = step.scale,
-                  .integer = step.integer});
+                  .integer = step.integer,
+                  .relative = bias != nullptr ? bias->values.data() + bias->reach : nullptr,
+                  .relative_stride = bias != nullptr ? bias->stride() : 0});
 }
 
 void Executor::run_on_panel(const Step& step, Place place) {

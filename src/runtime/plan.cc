@@ -79,9 +79,6 @@ class EncoderPlanner {
   }
 
   int plan_attention(const Block& block, const AttentionSpec& spec, int x, int residual) {
-    if (spec.position.scheme == PositionScheme::kRelativeBuckets) {
-      fail(ErrorKind::kUnsupported, "{}: relative position buckets", block.name);
-    }
     if (spec.position.scheme == PositionScheme::kRotary) {
       fail(ErrorKind::kUnsupported, "{}: rotary positions", block.name);
     }

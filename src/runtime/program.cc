@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/linear.h"
+#include "model/relative_positions.h"
 
 namespace penjing {
 
@@ -272,6 +274,34 @@ bool ProgramBuilder::made_by_integers(std::initializer_list<int> slots) const {
   return std::all_of(slots.begin(), slots.end(), made);
 }
 
+int ProgramBuilder::find_bias(const AttentionSpec& spec) {
+  for (std::size_t i = 0; i < program_.biases.size(); ++i) {
+    const RelativeBias& known = program_.biases[i];
+    if (same_positions(known.position, spec.position) && known.num_heads == spec.num_heads)
+      return static_cast<int>(i);
+  }
+  RelativeBias bias;
+  bias.position = spec.position;
+  bias.num_heads = spec.num_heads;
+  bias.reach = model_.description.max_positions;
+  const auto heads = static_cast<std::size_t>(spec.num_heads);
+  const EmbeddingTable table =
+      resolve_embedding(model_.tensors, spec.position.name, spec.position.count, spec.num_heads);
+  std::vector<float> rows(static_cast<std::size_t>(table.rows) * heads);
+  for (int64_t row = 0; row < table.rows; ++row)
+    table.read_row(row, {rows.data() + static_cast<std::size_t>(row) * heads, heads});
+  bias.values.resize(heads * static_cast<std::size_t>(bias.stride()));
+  for (int64_t i = 0; i < bias.stride(); ++i) {
+    const int64_t bucket =
+        relative_bucket(bias.reach - i, spec.position.num_buckets, spec.position.max_distance);
+    for (std::size_t head = 0; head < heads; ++head)
+      bias.values[head * static_cast<std::size_t>(bias.stride()) + static_cast<std::size_t>(i)] =
+          rows[static_cast<std::size_t>(bucket) * heads + head];
+  }
+  program_.biases.push_back(std::move(bias));
+  return static_cast<int>(program_.biases.size()) - 1;
+}
+
 int ProgramBuilder::add_attention(const AttentionSpec& spec, int q, int k, int v) {
   const int64_t width = spec.num_heads * spec.head_dim;
   for (const auto& [name, slot] : {std::pair(&spec.query, q), {&spec.key, k}, {&spec.value, v}}) {
@@ -284,7 +314,9 @@ int ProgramBuilder::add_attention(const AttentionSpec& spec, int q, int k, int v
   program_.steps.push_back(AttentionStep{q, k, v, y, spec.num_heads, spec.head_dim, spec.window, spec.scale,
                                          spec.integer && made_by_integers({q, k, v})});
   program_.max_head_dim = std::max(program_.max_head_dim, spec.head_dim);
-  program_.has_window = program_.has_window || spec.window > 0;
+  auto& step = std::get<AttentionStep>(program_.steps.back());
+  if (spec.position.scheme == PositionScheme::kRelativeBuckets) step.bias = find_bias(spec);
+  program_.adds_to_scores = program_.adds_to_scores || spec.window > 0 || step.bias >= 0;
   return y;
 }
 

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/panel.h"
 #include "model/model.h"
 #include "runtime/linear_packer.h"
 #include "runtime/norm_op.h"
@@ -60,6 +61,7 @@ struct AttentionStep {
   int64_t num_heads = 0, head_dim = 0, window = 0;
   float scale = 0;
   bool integer = false;
+  int bias = -1;  // of Program::biases
 };
 struct NormStep {
   int norm = 0, x = 0, y = 0;
@@ -88,9 +90,20 @@ struct Segment {
   bool attention = false;
 };
 
+// What relative positions add to the scores, by head and distance, which layers share.
+struct RelativeBias {
+  PositionSpec position;
+  int64_t num_heads = 0;
+  int64_t reach = 0;          // the largest distance
+  std::vector<float> values;  // [num_heads][stride()]: query - key from -reach to reach + kLaneTokens - 1
+
+  int64_t stride() const { return 2 * reach + kLaneTokens; }
+};
+
 struct Program {
   std::vector<PackedLinear> linears;
   std::vector<PackedNorm> norms;
+  std::vector<RelativeBias> biases;
   std::vector<Slot> slots;
   std::vector<int64_t> buffer_bytes;  // bytes a token of each buffer
   std::vector<char> buffer_local;     // holds local slots alone
@@ -99,7 +112,7 @@ struct Program {
   std::vector<Site> sites;
   int input = -1, output = -1;
   int64_t max_head_dim = 0;
-  bool has_window = false;
+  bool adds_to_scores = false;  // an attention has a window or a bias
 
   int64_t input_features() const { return slots[static_cast<std::size_t>(input)].features; }
   int64_t output_features() const { return slots[static_cast<std::size_t>(output)].features; }
@@ -145,6 +158,7 @@ class ProgramBuilder {
 
  private:
   int add_slot(int64_t features, InputFormat format = InputFormat::kFloat);
+  int find_bias(const AttentionSpec& spec);
   bool made_by_integers(std::initializer_list<int> slots) const;
   // Converts a slot once, however many products read it.
   int find_converted(int x, const std::shared_ptr<const InputConverter>& converter);

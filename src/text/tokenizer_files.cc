@@ -235,6 +235,12 @@ void use_bert_template(TokenizerBuilder::State& state, int32_t cls, int32_t sep)
   state.pair = {{-1, 0, {cls}}, {0, 0, {}}, {-1, 0, {sep}}, {1, 1, {}}, {-1, 1, {sep}}};
 }
 
+// Two separators between the texts, no types. trim_offsets is of tokens with spaces, which WordPiece has not.
+void use_roberta_template(TokenizerBuilder::State& state, int32_t cls, int32_t sep) {
+  state.single = {{-1, 0, {cls}}, {0, 0, {}}, {-1, 0, {sep}}};
+  state.pair = {{-1, 0, {cls}}, {0, 0, {}}, {-1, 0, {sep, sep}}, {1, 0, {}}, {-1, 0, {sep}}};
+}
+
 void read_post_processor(const Json* part, const std::string& file, TokenizerBuilder::State& state) {
   if (part == nullptr) {
     state.single = {{0, 0, {}}};
@@ -245,7 +251,7 @@ void read_post_processor(const Json* part, const std::string& file, TokenizerBui
   if (type == "TemplateProcessing") {
     state.single = read_template(*part, "single", file, state);
     state.pair = read_template(*part, "pair", file, state);
-  } else if (type == "BertProcessing") {
+  } else if (type == "BertProcessing" || type == "RobertaProcessing") {
     const auto token_id = [&](const char* key) {
       const Json* token = part->find(key);
       if (token == nullptr || token->as_array(where).size() != 2)
@@ -253,10 +259,14 @@ void read_post_processor(const Json* part, const std::string& file, TokenizerBui
       return known_id(token->as_array(where)[1], state, where);
     };
     const int32_t cls = token_id("cls"), sep = token_id("sep");
-    use_bert_template(state, cls, sep);
+    if (type == "BertProcessing") {
+      use_bert_template(state, cls, sep);
+    } else {
+      use_roberta_template(state, cls, sep);
+    }
   } else {
-    fail(ErrorKind::kUnsupported, "{}: type \"{}\"; supported: TemplateProcessing, BertProcessing", where,
-         type);
+    fail(ErrorKind::kUnsupported,
+         "{}: type \"{}\"; supported: TemplateProcessing, BertProcessing, RobertaProcessing", where, type);
   }
 }
 

@@ -16,8 +16,9 @@ void require_trainable(const Description& description) {
   }
   for (const Block& block : description.blocks) {
     const auto* attention = std::get_if<AttentionSpec>(&block.part);
-    if (attention != nullptr && attention->position.scheme != PositionScheme::kNone) {
-      refuse("positions within attention (" + block.name + ")");
+    if (attention != nullptr && attention->position.scheme != PositionScheme::kNone &&
+        attention->position.scheme != PositionScheme::kRelativeBuckets) {
+      refuse("positions of this kind within attention (" + block.name + ")");
     }
   }
 }

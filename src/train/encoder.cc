@@ -1,6 +1,7 @@
 #include "train/encoder.h"
 
 #include "base/error.h"
+#include "model/relative_positions.h"
 #include "train/architecture_support.h"
 #include "train/fake_quant_attention.h"
 #include "train/ops/as_runtime.h"
@@ -59,6 +60,10 @@ class Forward {
     at::Tensor rows = sum(table(spec.word), batch_.ids, table(position.name),
                           position.offset == 0 ? batch_.positions : batch_.positions + position.offset,
                           table(spec.token_type), batch_.types);
+    // Rows of zeros (special tokens, the unknown one) of a static encoder say nothing and go on so: without
+    // positions or a norm nothing else keeps a gradient from them.
+    if (description_.blocks.empty() && position.scheme == PositionScheme::kNone && !spec.has_norm)
+      rows = rows * rows.detach().ne(0).any(1, true);
     if (spec.has_norm) rows = norm(spec.norm, rows, at::Tensor(), {}, -1);
     rows = rows.to(context_.arithmetic->row_type());
     const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
@@ -102,6 +107,28 @@ class Forward {
     return context_.arithmetic->round(dropout_add(y, residual, site, batch_.row_keys), block.name);
   }
 
+  // [heads, longest, longest] of the batch's longest sequence, the same for every layer that has it;
+  // undefined without relative positions.
+  at::Tensor relative_bias(const AttentionSpec& spec) {
+    const PositionSpec& position = spec.position;
+    if (position.scheme != PositionScheme::kRelativeBuckets) return {};
+    for (const auto& [known, bias] : biases_) {
+      if (same_positions(*known, position)) return bias;
+    }
+    int64_t longest = 0;
+    for (int64_t i = 0; i < batch_.num_sequences(); ++i) longest = std::max(longest, batch_.length(i));
+    at::Tensor buckets = at::empty({longest, longest}, at::kLong);  // [query][key]
+    auto* bucket = buckets.data_ptr<int64_t>();
+    for (int64_t query = 0; query < longest; ++query) {
+      for (int64_t key = 0; key < longest; ++key)
+        *bucket++ = relative_bucket(key - query, position.num_buckets, position.max_distance);
+    }
+    const at::Tensor& table = parameters_.at(position.name + ".weight");
+    const at::Tensor bias = at::embedding(table, buckets.to(table.device())).permute({2, 0, 1}).contiguous();
+    biases_.emplace_back(&position, bias);
+    return bias;
+  }
+
   at::Tensor run_attention(const AttentionSpec& spec, const Block& block, std::size_t index,
                            const at::Tensor& x, const at::Tensor& query_key) {
     const at::Tensor query = linear(parameters_, spec.query, query_key, block.layer, context_);
@@ -112,12 +139,13 @@ class Forward {
     const DropoutSite site = dropout_site(context_, context_.attention_dropout, attention_site(index));
     const AttentionShape shape = {spec.num_heads, spec.head_dim, spec.scale, spec.window};
     AttentionScores* const seen = wanted ? &scores : nullptr;
+    const at::Tensor bias = relative_bias(spec);
     const bool integers = context_.quantizer != nullptr && context_.quantizer->attention_in_integers(spec);
     const at::Tensor mixed = context_.arithmetic->round(
-        integers && exact_ && !wanted ? as_runtime::attention(query, key, value, batch_.offsets, shape)
-        : integers
-            ? attention_in_integers(query, key, value, batch_.offsets, batch_.samples, shape, site, seen)
-            : attention(query, key, value, batch_.offsets, batch_.samples, shape, at::Tensor(), site, seen),
+        integers && exact_ && !wanted ? as_runtime::attention(query, key, value, batch_.offsets, shape, bias)
+        : integers ? attention_in_integers(query, key, value, batch_.offsets, batch_.samples, shape, bias,
+                                           site, seen)
+                   : attention(query, key, value, batch_.offsets, batch_.samples, shape, bias, site, seen),
         block.name);
     if (wanted) context_.tap->on_scores(block.layer, scores);
     return linear(parameters_, spec.output, mixed, block.layer, context_);
@@ -145,6 +173,7 @@ class Forward {
   const PackedBatch& batch_;
   const ForwardContext& context_;
   const bool exact_;
+  std::vector<std::pair<const PositionSpec*, at::Tensor>> biases_;
 };
 
 }  // namespace

@@ -25,11 +25,11 @@ at::Tensor quantize_features(const at::Tensor& rows, const std::vector<int64_t>&
 
 at::Tensor attention_in_integers(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const std::vector<int64_t>& offsets, const std::vector<int64_t>& samples,
-                                 const AttentionShape& shape, const DropoutSite& dropout,
-                                 AttentionScores* scores) {
+                                 const AttentionShape& shape, const at::Tensor& bias,
+                                 const DropoutSite& dropout, AttentionScores* scores) {
   const at::Tensor q = quantize_heads(query, shape.head_dim), k = quantize_heads(key, shape.head_dim),
                    v = quantize_features(value, offsets);
-  return attention(q, k, v, offsets, samples, shape, at::Tensor(), dropout, scores);
+  return attention(q, k, v, offsets, samples, shape, bias, dropout, scores);
 }
 
 }  // namespace penjing::train

@@ -11,7 +11,7 @@ namespace penjing::train {
 // wants. The gradient passes through the rounding. Rows on the CPU.
 at::Tensor attention_in_integers(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const std::vector<int64_t>& offsets, const std::vector<int64_t>& samples,
-                                 const AttentionShape& shape, const DropoutSite& dropout,
-                                 AttentionScores* scores);
+                                 const AttentionShape& shape, const at::Tensor& bias,
+                                 const DropoutSite& dropout, AttentionScores* scores);
 
 }  // namespace penjing::train

@@ -30,22 +30,25 @@ int64_t skipped(const PackedBatch& batch, int64_t s, bool skip_prompts) {
   return skip_prompts && !batch.prompts.empty() ? std::min(batch.prompts[s], batch.length(s)) : 0;
 }
 
-// [sequences, tokens]: weights that make sums over each sequence's tokens of a product with rows.
-at::Tensor averaging(const PackedBatch& batch, PoolingMode mode, bool skip_prompts) {
-  at::Tensor weights = at::zeros({batch.num_sequences(), batch.num_tokens()}, at::kFloat);
-  auto at = weights.accessor<float, 2>();
+// Weighted sums over the tokens of each sequence, in their order: [sequences, width].
+at::Tensor averages(const at::Tensor& rows, const PackedBatch& batch, PoolingMode mode, bool skip_prompts) {
+  at::Tensor weights = at::zeros({batch.num_tokens(), 1}, at::kFloat);
+  at::Tensor owners = at::empty({batch.num_tokens()}, at::kLong);
   for (int64_t s = 0; s < batch.num_sequences(); ++s) {
     const int64_t skip = skipped(batch, s, skip_prompts), end = batch.length(s);
     const auto length = static_cast<double>(end - skip);
     const auto places = static_cast<double>(end * (end + 1) / 2 - skip * (skip + 1) / 2);
+    float* weight = weights.data_ptr<float>() + batch.offsets[s];
+    std::fill_n(owners.data_ptr<int64_t>() + batch.offsets[s], end, s);
     for (int64_t i = skip; i < end; ++i) {
       double w = 1 / length;
       if (mode == PoolingMode::kMeanSqrtLen) w = 1 / std::sqrt(length);
       if (mode == PoolingMode::kWeightedMean) w = static_cast<double>(i + 1) / places;
-      at[s][batch.offsets[s] + i] = static_cast<float>(w);
+      weight[i] = static_cast<float>(w);
     }
   }
-  return weights;
+  return at::zeros({batch.num_sequences(), rows.size(1)}, rows.options())
+      .index_add(0, owners.to(rows.device()), rows * weights.to(rows.device()));
 }
 
 at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& batch, bool skip_prompts) {
@@ -67,7 +70,7 @@ at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& bat
     case PoolingMode::kMean:
     case PoolingMode::kMeanSqrtLen:
     case PoolingMode::kWeightedMean:
-      return at::mm(averaging(batch, mode, skip_prompts).to(rows.device()), rows);
+      return averages(rows, batch, mode, skip_prompts);
   }
   fail(ErrorKind::kInternal, "pooling mode {}", static_cast<int>(mode));
 }

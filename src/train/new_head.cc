@@ -20,7 +20,10 @@ std::string class_prefix(const Model& model) {
         return name.substr(0, at);
     }
   }
-  return model.description.family == "distilbert" ? "DistilBert" : "Bert";
+  const Architecture* architecture = find_architecture(model.description.family);
+  if (architecture == nullptr || architecture->class_name == nullptr)
+    fail(ErrorKind::kUnsupported, "{}: this family has no task heads", model.description.family);
+  return architecture->class_name;
 }
 
 uint64_t stream_of(const std::string& name) {  // FNV-1a

@@ -27,6 +27,10 @@ Located locate(const std::string& name, const Description& d) {
     return {Place::kEmbedding, 0};
   }
   for (const Block& block : d.blocks) {
+    // Relative positions belong to all layers: they learn as slowly as the first.
+    if (const auto* attention = std::get_if<AttentionSpec>(&block.part);
+        attention != nullptr && below(attention->position.name))
+      return {Place::kEmbedding, 0};
     bool inside = below(block.norm.name);
     if (const auto* alone = std::get_if<NormSpec>(&block.part)) inside = below(alone->name);
     if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {

@@ -106,6 +106,9 @@ class Walk {
              {&attention->query, &attention->key, &attention->value, &attention->output}) {
           layer(*spec);
         }
+        const PositionSpec& position = attention->position;
+        if (position.scheme == PositionScheme::kRelativeBuckets)
+          table(position.name, position.count, attention->num_heads);
       } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
         layer(feed_forward->up);
         layer(feed_forward->down);
@@ -194,7 +197,7 @@ void store_parameters(const Parameters& parameters, Model& model) {
   model.config.erase("quantization_config");
   const Json* compression = model.config.find("compression_config");
   if (compression != nullptr && compression->contains("attention")) use_float_attention(model);
-  for (const char* key : {"dtype", "torch_dtype"}) {
+  for (const char* key : {"dtype", "torch_dtype", "embedding_dtype"}) {
     if (model.config.contains(key)) model.config.set(key, "float32");
   }
 }

@@ -10,6 +10,7 @@
 #include "train/forward_all.h"
 #include "train/hard_negatives.h"
 #include "train/losses.h"
+#include "train/matryoshka.h"
 #include "train/sentence_encoder.h"
 #include "train/task_model.h"
 #include "train/text_examples.h"
@@ -41,6 +42,7 @@ struct RankingParams {
   bool symmetric = false;
   Distance distance = Distance::kEuclidean;
   int64_t chunk_tokens = 4096;
+  Matryoshka matryoshka;
   MiningSettings mining;
 };
 
@@ -59,6 +61,7 @@ RankingParams read_params(ObjectiveParams& params, RankingLoss fallback, uint64_
     p.symmetric = params.flag("symmetric", false);
   }
   p.chunk_tokens = params.integer("chunk_tokens", 4096, 1, 1 << 30);
+  p.matryoshka = read_matryoshka(params.text("matryoshka", ""), params.text("matryoshka_weights", ""));
   p.mining.count = params.integer("hard_negatives", 0, 0, 1000);
   if (p.mining.count > 0) {
     p.mining.from = params.integer("negatives_from", 1, 1, 1 << 30);
@@ -133,10 +136,12 @@ class Ranking final : public Objective {
       }
     }
     return {embedding_loss(network, context, sequences, samples, params_.chunk_tokens,
-                           [&](const at::Tensor& rows) {
-                             return params_.loss == RankingLoss::kTriplet ? triplets(rows, owners, n)
-                                                                          : negatives(rows, texts, n);
-                           }),
+                           at_dimensions(params_.matryoshka, has_unit_embeddings(*network.model),
+                                         [&](const at::Tensor& rows) {
+                                           return params_.loss == RankingLoss::kTriplet
+                                                      ? triplets(rows, owners, n)
+                                                      : negatives(rows, texts, n);
+                                         })),
             {}};
   }
 
@@ -250,6 +255,7 @@ std::unique_ptr<Objective> make_ranking_objective(Model& model, const Tokenizer&
   const RankingParams read = read_params(params, fallback, input.seed);
   make_sentence_encoder(model, params, input.max_length, input.seed);
   params.refuse_others();
+  require_dimensions(read.matryoshka, embedding_width(model));
   if (data.corpus.empty()) {
     std::set<int64_t> positives;
     for (const auto& example : data.examples) positives.insert(example[1]);

@@ -52,6 +52,7 @@ enum class RankingLoss { kMultipleNegatives, kTriplet };
 //                  negative_margin: candidates must have a cosine at least so far below the positive's
 //                  (default -2: all are taken)
 //   pooling        sentence_encoder.h
+//   matryoshka, matryoshka_weights: matryoshka.h
 // In a batch of multiple negatives, another example's positive that is right for an anchor too is left out
 // for it.
 std::unique_ptr<Objective> make_ranking_objective(Model& model, const Tokenizer& tokenizer,

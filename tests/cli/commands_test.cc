@@ -384,6 +384,18 @@ TEST_F(Commands, Eval) {
       << "sentence1\tsentence2\tscore\nthe cat\tthe cat\t5\nthe cat\ta house\t1\ndog ran\tthe dog ran\t4\n";
   const Json pairs = want_json({"eval", model, "--task", "stsb", "--data", path("pairs.tsv")});
   EXPECT_EQ(pairs.find("main_metric")->as_string(""), "spearmanr");
+  // Of the embeddings the first numbers alone: all of them are the whole, more there are not.
+  const auto spearman = [&](const char* dimensions) {
+    return want_json(
+               {"eval", model, "--task", "stsb", "--data", path("pairs.tsv"), "--dimensions", dimensions})
+        .find("metrics")
+        ->find("spearmanr")
+        ->find("value")
+        ->as_double("value");
+  };
+  EXPECT_EQ(spearman("32"), pairs.find("metrics")->find("spearmanr")->find("value")->as_double("value"));
+  EXPECT_EQ(
+      run_program({{"eval", model, "--task", "stsb", "--data", path("pairs.tsv"), "--dim", "33"}}).status, 2);
   EXPECT_EQ(run_program({{"eval", model, "--task", "stbs", "--data", path("pairs.tsv")}}).status, 2);
   EXPECT_EQ(run_program({{"eval", model, "--task", "classification", "--data", path("pairs.tsv")}}).status,
             2);

@@ -40,7 +40,8 @@ TEST(Plan, DefaultsAreWrittenBack) {
       R"({"loss":"kd","name":"kd","params":{"temperature":4.0,"form":"kl","square":true,"over":"rows"},)"
       R"("weight":0.9,"ramp":0.0,"from":0.0,"to":1.0})");
   EXPECT_EQ(json.as_array("")[1].dump(),
-            R"({"loss":"mse","name":"mse","params":{"of":"rows","over":"elements"},"weight":1.0,"ramp":0.0,)"
+            R"({"loss":"mse","name":"mse","params":{"of":"rows","over":"elements","matryoshka":[],)"
+            R"("matryoshka_weights":[]},"weight":1.0,"ramp":0.0,)"
             R"("from":0.0,"to":1.0,"layers":[[1,2],[2,4],[3,6]],"reduce":"sum","projection":{"name":"mse",)"
             R"("per_layer":true,"bias":true,"init":"normal","deviation":0.02}})");
   EXPECT_EQ(json.as_array("")[2].find("layers")->dump(), "[[3,6]]");

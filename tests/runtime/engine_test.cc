@@ -122,14 +122,13 @@ TEST(Engine, PackedBytesShrinkWithIntegers) {
 
 TEST(Engine, UnsupportedPositionsAreNamed) {
   Model model = testing::make_bert_like(1);
-  std::get<AttentionSpec>(model.description.blocks[0].part).position.scheme =
-      PositionScheme::kRelativeBuckets;
+  std::get<AttentionSpec>(model.description.blocks[0].part).position.scheme = PositionScheme::kRotary;
   try {
     Engine::build(model);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
-    EXPECT_NE(std::string(error.what()).find("relative"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("rotary"), std::string::npos) << error.what();
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "model/linear.h"
+#include "model/relative_positions.h"
 #include "numerics/quantizer.h"
 
 namespace penjing::testing {
@@ -42,9 +43,21 @@ void activate(Matrix& y, Activation activation) {
   }
 }
 
-Matrix attend(const AttentionSpec& spec, const Matrix& q, const Matrix& k, const Matrix& v) {
+std::vector<double> embedding_row(const Model& model, const std::string& name, int64_t rows, int64_t width,
+                                  int64_t row) {
+  std::vector<float> values(static_cast<std::size_t>(width));
+  resolve_embedding(model.tensors, name, rows, width).read_row(row, values);
+  return {values.begin(), values.end()};
+}
+
+Matrix attend(const Model& model, const AttentionSpec& spec, const Matrix& q, const Matrix& k,
+              const Matrix& v) {
   const auto length = static_cast<int64_t>(q.size());
   Matrix y(q.size(), std::vector<double>(q[0].size(), 0.0));
+  const bool relative = spec.position.scheme == PositionScheme::kRelativeBuckets;
+  Matrix table;  // [buckets][heads]
+  for (int64_t row = 0; relative && row < spec.position.count; ++row)
+    table.push_back(embedding_row(model, spec.position.name, spec.position.count, spec.num_heads, row));
   for (int64_t head = 0; head < spec.num_heads; ++head) {
     const int64_t f0 = head * spec.head_dim;
     for (int64_t i = 0; i < length; ++i) {
@@ -56,6 +69,9 @@ Matrix attend(const AttentionSpec& spec, const Matrix& q, const Matrix& k, const
           double score = 0;
           for (int64_t d = f0; d < f0 + spec.head_dim; ++d) score += q[i][d] * k[j][d];
           score *= spec.scale;
+          if (relative)
+            score +=
+                table[relative_bucket(j - i, spec.position.num_buckets, spec.position.max_distance)][head];
           if (pass == 0) highest = std::max(highest, score);
           if (pass == 1) sum += weight[j] = std::exp(score - highest);
         }
@@ -66,13 +82,6 @@ Matrix attend(const AttentionSpec& spec, const Matrix& q, const Matrix& k, const
     }
   }
   return y;
-}
-
-std::vector<double> embedding_row(const Model& model, const std::string& name, int64_t rows, int64_t width,
-                                  int64_t row) {
-  std::vector<float> values(static_cast<std::size_t>(width));
-  resolve_embedding(model.tensors, name, rows, width).read_row(row, values);
-  return {values.begin(), values.end()};
 }
 
 }  // namespace
@@ -166,7 +175,7 @@ Matrix reference_hidden(const Model& model, const std::vector<int32_t>& ids,
     Matrix y;
     if (const auto* a = std::get_if<AttentionSpec>(&block.part)) {
       const Matrix& qk = a->query_key_input == kNoValue ? in : values[a->query_key_input];
-      const Matrix context = attend(*a, reference_linear(model, a->query, qk, integers),
+      const Matrix context = attend(model, *a, reference_linear(model, a->query, qk, integers),
                                     reference_linear(model, a->key, qk, integers),
                                     reference_linear(model, a->value, in, integers));
       y = reference_linear(model, a->output, context, integers);

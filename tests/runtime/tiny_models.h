@@ -23,8 +23,8 @@ Model make_bert_like(uint64_t seed);
 
 // Everything else the description can say: embeddings narrower than the hidden size and projected, offset
 // positions, no token types, bottlenecks with a residual from an earlier value, queries and keys read
-// elsewhere, pre-norm, gated feed-forward, RMS and affine norms, a window, a product without bias, a low-rank
-// and a shared one.
+// elsewhere, pre-norm, gated feed-forward, RMS and affine norms, relative positions, a window, a product
+// without bias, a low-rank and a shared one.
 Model make_mixed(uint64_t seed);
 
 // The same model with INT8 weights (numerics/quantizer.h) and embeddings; activations are affine or

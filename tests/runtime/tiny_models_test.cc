@@ -93,6 +93,8 @@ void fill_tensors(Model& model, uint64_t seed) {
   for (const Block& block : d.blocks) {
     if (const auto* a = std::get_if<AttentionSpec>(&block.part)) {
       for (const LinearSpec* spec : {&a->query, &a->key, &a->value, &a->output}) filler.add(*spec);
+      if (a->position.scheme == PositionScheme::kRelativeBuckets)
+        filler.add(a->position.name + ".weight", {a->position.count, a->num_heads}, 0, 0.7);
     } else if (const auto* f = std::get_if<FeedForwardSpec>(&block.part)) {
       filler.add(f->up);
       filler.add(f->down);
@@ -195,6 +197,7 @@ Model make_mixed(uint64_t seed) {
   split.query.in = split.key.in = kHidden;
   split.query_key_input = 0;
   split.value.bias = false;
+  split.position = {PositionScheme::kRelativeBuckets, "split.positions", 32, 0, 32, 128, 0};
   d.blocks.push_back({"split", 0, 1, 1, NormPlace::kPost, norm("split.norm", 12, NormKind::kAffine), split});
   BottleneckSpec wide{linear("bottleneck.out", 12, kHidden), Activation::kTanh};
   d.blocks.push_back(
@@ -202,6 +205,7 @@ Model make_mixed(uint64_t seed) {
 
   AttentionSpec local = attention("local.", kHidden, 4, 8);
   local.window = 5;
+  local.position = {PositionScheme::kRelativeBuckets, "local.positions", 8, 0, 8, 12, 0};
   d.blocks.push_back({"local", 1, 3, 3, NormPlace::kPre, norm("local.norm", kHidden), local});
   FeedForwardSpec gated = feed_forward("gated.", kHidden, 44, Activation::kSilu);
   gated.gated = true;

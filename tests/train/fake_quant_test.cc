@@ -381,7 +381,8 @@ TEST(FakeQuant, AttentionInIntegersHasGradients) {
                    v = leaf(random_rows(13, 16, 3));
   const at::Tensor plain_q = leaf(q.detach()), plain_k = leaf(k.detach()), plain_v = leaf(v.detach());
   const at::Tensor g = random_rows(13, 16, 4);
-  const at::Tensor rounded = attention_in_integers(q, k, v, offsets, samples, shape, {}, nullptr);
+  const at::Tensor rounded =
+      attention_in_integers(q, k, v, offsets, samples, shape, at::Tensor(), {}, nullptr);
   const at::Tensor plain =
       attention(plain_q, plain_k, plain_v, offsets, samples, shape, at::Tensor(), {}, nullptr);
   rounded.backward(g);

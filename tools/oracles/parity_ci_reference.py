@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes tests/data/parity_minilm.json: what PyTorch computes for 40 texts, small enough to store, for
-tests/scripts/parity_test.py.
+"""Writes tests/data/parity_minilm.json (and parity_mpnet.json): what PyTorch computes for 40 (14) texts, small enough
+to store, for tests/scripts/parity_test.py.
 
-usage: parity_ci_reference.py MINILM GLOSSES OUT.json
+usage: parity_ci_reference.py MODEL GLOSSES OUT.json [TEXTS]
   GLOSSES  the file of scripts/fetch-data.sh; the texts are runs of its lines ("first" and "count" of each are stored,
            not the texts), 3 to 512 tokens
 Stored, per text: the number of tokens, 64 float64 values of the hidden states at stored places; and all embeddings,
@@ -21,17 +21,16 @@ import numpy as np
 import torch
 import transformers
 
-from parity_reference import load, run
+from parity_reference import load, load_tokenizer, run
 
-TEXTS = 40
 SAMPLES = 64
 
 
-def choose_runs(tokenizer, lines):
+def choose_runs(tokenizer, lines, count_of_texts):
     """Runs of consecutive glosses joined by ". " whose token counts spread from 3 to 512."""
     runs, texts = [], []
-    for i in range(TEXTS):
-        wanted = round(math.exp(math.log(3) + (math.log(512) - math.log(3)) * i / (TEXTS - 1)))
+    for i in range(count_of_texts):
+        wanted = round(math.exp(math.log(3) + (math.log(512) - math.log(3)) * i / (count_of_texts - 1)))
         first = 1009 + 2917 * i
         while i == 0 and len(lines[first].split()) > 1:
             first += 1
@@ -47,14 +46,13 @@ def choose_runs(tokenizer, lines):
 
 
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] in ("-h", "--help"):
+    if len(sys.argv) not in (4, 5) or sys.argv[1] in ("-h", "--help"):
         print(__doc__)
         sys.exit(0 if "--help" in sys.argv or "-h" in sys.argv else 2)
-    folder, glosses, out = map(pathlib.Path, sys.argv[1:])
+    folder, glosses, out = map(pathlib.Path, sys.argv[1:4])
     lines = glosses.read_text(encoding="utf-8").splitlines()
-    tokenizer = transformers.BertTokenizerFast(
-        vocab_file=str(folder / "vocab.txt"), vocab=str(folder / "vocab.txt"), do_lower_case=True)
-    runs, texts = choose_runs(tokenizer, lines)
+    tokenizer = load_tokenizer(folder)
+    runs, texts = choose_runs(tokenizer, lines, int(sys.argv[4]) if len(sys.argv) == 5 else 40)
     ids = [tokenizer(t, truncation=True, max_length=512)["input_ids"] for t in texts]
     hidden32, vectors32 = run(folder, load(folder, torch.float32), ids)
     hidden64, vectors64 = run(folder, load(folder, torch.float64), ids)

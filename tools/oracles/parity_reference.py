@@ -53,6 +53,13 @@ def run(folder, model, ids):
     return np.concatenate(hidden), np.stack(vectors) if sentences else np.zeros((0, 0), hidden[0].dtype)
 
 
+def load_tokenizer(folder):
+    if json.loads((folder / "config.json").read_text())["model_type"] == "mpnet":
+        return transformers.AutoTokenizer.from_pretrained(folder)
+    return transformers.BertTokenizerFast(
+        vocab_file=str(folder / "vocab.txt"), vocab=str(folder / "vocab.txt"), do_lower_case=True)
+
+
 def load(folder, dtype):
     return transformers.AutoModel.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager", add_pooling_layer=False
@@ -68,8 +75,7 @@ def main():
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--max-length", type=int, default=512)
     arguments = parser.parse_args()
-    tokenizer = transformers.BertTokenizerFast(
-        vocab_file=str(arguments.model / "vocab.txt"), vocab=str(arguments.model / "vocab.txt"), do_lower_case=True)
+    tokenizer = load_tokenizer(arguments.model)
     texts = choose_texts(tokenizer, arguments.data, arguments.count)
     ids = [tokenizer(t, truncation=True, max_length=arguments.max_length)["input_ids"] for t in texts]
     print(f"{len(texts)} texts, {sum(map(len, ids))} tokens, {min(map(len, ids))} to {max(map(len, ids))} a text",

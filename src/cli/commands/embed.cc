@@ -8,6 +8,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "cli/loaded_model.h"
+#include "cli/unit_vectors.h"
 #include "data/npy.h"
 #include "data/text_lines.h"
 #include "model/prompts.h"
@@ -38,7 +39,9 @@ void declare(CLI::App& app) {
   app.add_flag("--normalize", options.normalize, "scale vectors to length 1 even when the model does not");
   app.add_flag("--no-normalize", options.no_normalize,
                "leave vectors as pooled even when the model normalizes");
-  app.add_option("--dimensions", options.dimensions, "keep only the first N numbers (Matryoshka models)")
+  app.add_option(
+         "--dimensions,--dim", options.dimensions,
+         "keep only the first N numbers (Matryoshka models); of length 1 again where the model normalizes")
       ->check(CLI::PositiveNumber);
   app.add_option("--max-length", options.max_length,
                  "tokens a text, the rest is cut; default: the model's own limit")
@@ -59,13 +62,6 @@ std::string choose_prompt(const SentenceSpec& spec) {
   if (!options.prompt.empty()) return options.prompt;
   return options.prompt_name.empty() ? prompt_for(spec, TextRole::kText)
                                      : find_prompt(spec, options.prompt_name);
-}
-
-void scale_to_one(std::vector<float>& row) {
-  double sum = 0;
-  for (const float x : row) sum += double{x} * x;
-  const double length = std::max(std::sqrt(sum), 1e-12);
-  for (float& x : row) x = static_cast<float>(x / length);
 }
 
 class RowWriter {

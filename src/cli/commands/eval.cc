@@ -13,7 +13,7 @@ namespace {
 struct Options {
   std::string model, task, reference, predictions, classifier = "knn";
   TaskInput input;
-  int64_t limit = 0;
+  int64_t limit = 0, dimensions = 0;
   uint64_t seed = 1;
 };
 Options options;
@@ -63,6 +63,9 @@ void declare(CLI::App& app) {
                  "qa: \"no answer\" must score so much above the best answer");
   app.add_option("--predictions", options.predictions,
                  "file to write what the model says of each example, a line of JSON each");
+  app.add_option("--dimensions,--dim", options.dimensions,
+                 "of sentence embeddings only the first N numbers (Matryoshka models), of both models")
+      ->check(CLI::PositiveNumber);
   app.add_option("--limit", options.limit, "the first N examples only")->check(CLI::PositiveNumber);
   app.add_option("--seed", options.seed, "of the resampling")->capture_default_str();
 }
@@ -75,11 +78,13 @@ TaskResult run_task(const Task& task, const std::string& name, const CommonOptio
                   {OutputKind::kEmbedding, OutputKind::kClassLogits, OutputKind::kTokenLogits,
                    OutputKind::kMaskedLogits, OutputKind::kSpanLogits}},
                  pool);
+  if (options.dimensions > 0 && !loaded.predictor->supports(OutputKind::kEmbedding))
+    fail(ErrorKind::kInput, "--dimensions: {} gives no sentence embeddings", name);
   TaskInput input = options.input;
   input.limit = static_cast<std::size_t>(options.limit);
   input.classifier = options.classifier == "knn" ? Classifier::kNeighbours : Classifier::kLinear;
   input.pool = pool.get();
-  return task.run(make_task_model(loaded, "eval"), input);
+  return task.run(make_task_model(loaded, "eval", options.dimensions), input);
 }
 
 Json to_json(const Score& s) {

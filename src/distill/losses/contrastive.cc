@@ -7,6 +7,7 @@
 //   must be equal: the plan projects.
 #include <limits>
 
+#include "distill/matryoshka_vectors.h"
 #include "distill/row_numerics.h"
 #include "distill/soft_targets.h"
 #include "distill/vector_loss.h"
@@ -18,6 +19,7 @@ namespace {
 struct Params {
   std::string form = "similarities", of = "embeddings";
   double temperature = 0.05, teacher_temperature = 0.05;
+  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("form", form, {"similarities", "teacher"},
@@ -25,6 +27,9 @@ struct Params {
     v.choice("of", of, {"embeddings", "first", "mean"}, "an example's vector");
     v.number("temperature", temperature, 1e-3, 100, "tau_S, of the student's cosines");
     v.number("teacher_temperature", teacher_temperature, 1e-3, 100, "tau_T, form similarities");
+    v.json("matryoshka", matryoshka,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
   }
 };
 
@@ -35,12 +40,19 @@ unsigned extra_needs(const Params& params) {
 class Contrastive final : public VectorLoss {
  public:
   Contrastive(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, extra_needs(params), setup), params_(params) {}
+      : VectorLoss(params.of, extra_needs(params), setup),
+        params_(params),
+        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
   Unit unit() const override { return Unit::kBatch; }
 
  private:
   at::Tensor of_vectors(const at::Tensor& student, const at::Tensor& teacher, std::size_t,
                         const LossInput&) override {
+    return at_dimensions(matryoshka_, student, teacher, params_.form == "teacher",
+                         [&](const at::Tensor& s, const at::Tensor& t) { return compare(s, t); });
+  }
+
+  at::Tensor compare(const at::Tensor& student, const at::Tensor& teacher) const {
     const at::Tensor s = directions(student), t = directions(teacher);
     if (params_.form == "teacher") {
       const at::Tensor right = at::arange(s.size(0), at::TensorOptions(at::kLong).device(s.device()));
@@ -54,10 +66,12 @@ class Contrastive final : public VectorLoss {
   }
 
   Params params_;
+  train::Matryoshka matryoshka_;
 };
 
 unsigned needs(const Json& params) {
   const Params read = read_params<Params>(params);
+  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
   return VectorsOf{read.of}.needs() | extra_needs(read);
 }
 

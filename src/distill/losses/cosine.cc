@@ -1,6 +1,7 @@
 // cosine: the mean of 1 - cos(s_i, t_i). of = rows: DistilBERT's L_cos on last hidden states (Sanh et al.
 // 2019), over all tokens; of = embeddings: sentence embeddings. A vector of length 0 has cosine 0 and no
 // gradient.
+#include "distill/matryoshka_vectors.h"
 #include "distill/row_numerics.h"
 #include "distill/vector_loss.h"
 
@@ -10,26 +11,38 @@ namespace {
 
 struct Params {
   std::string of = "rows";
+  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("of", of, {"rows", "first", "mean", "embeddings"}, "which vectors are compared");
+    v.json("matryoshka", matryoshka,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
   }
 };
 
 class Cosine final : public VectorLoss {
  public:
-  Cosine(const Params& params, const LossSetup& setup) : VectorLoss(params.of, kEqualWidths, setup) {}
+  Cosine(const Params& params, const LossSetup& setup)
+      : VectorLoss(params.of, kEqualWidths, setup),
+        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
   Unit unit() const override { return of().unit(); }
 
  private:
   at::Tensor of_vectors(const at::Tensor& student, const at::Tensor& teacher, std::size_t,
                         const LossInput&) override {
-    return 1 - (directions(student) * directions(teacher)).sum({-1}).mean();
+    return at_dimensions(matryoshka_, student, teacher, true, [](const at::Tensor& s, const at::Tensor& t) {
+      return 1 - (directions(s) * directions(t)).sum({-1}).mean();
+    });
   }
+
+  train::Matryoshka matryoshka_;
 };
 
 unsigned needs(const Json& params) {
-  return VectorsOf{read_params<Params>(params).of}.needs() | kEqualWidths;
+  const auto read = read_params<Params>(params);
+  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  return VectorsOf{read.of}.needs() | kEqualWidths;
 }
 
 }  // namespace

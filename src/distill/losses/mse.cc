@@ -9,6 +9,7 @@
 //   linear map of the student's rows being a projection of the plan.
 // of = embeddings: sentence embeddings (Reimers and Gurevych 2020, arXiv:2004.09813).
 // Token rows of all sequences are averaged together, as over the valid positions of a padded batch.
+#include "distill/matryoshka_vectors.h"
 #include "distill/row_numerics.h"
 #include "distill/vector_loss.h"
 
@@ -18,31 +19,41 @@ namespace {
 
 struct Params {
   std::string of = "rows", over = "elements";
+  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("of", of, {"rows", "first", "mean", "embeddings", "logits"}, "which vectors are compared");
     v.choice("over", over, {"elements", "vectors"}, "the mean over all elements, or over vectors");
+    v.json("matryoshka", matryoshka,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
   }
 };
 
 class Mse final : public VectorLoss {
  public:
   Mse(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, kEqualWidths, setup), over_elements_(params.over == "elements") {}
+      : VectorLoss(params.of, kEqualWidths, setup),
+        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)),
+        over_elements_(params.over == "elements") {}
   Unit unit() const override { return of().unit(); }
 
  private:
   at::Tensor of_vectors(const at::Tensor& student, const at::Tensor& teacher, std::size_t,
                         const LossInput&) override {
-    if (over_elements_) return at::mse_loss(student, teacher);
-    return squared_distances(student, teacher).mean();
+    return at_dimensions(matryoshka_, student, teacher, true, [&](const at::Tensor& s, const at::Tensor& t) {
+      return over_elements_ ? at::mse_loss(s, t) : squared_distances(s, t).mean();
+    });
   }
 
+  train::Matryoshka matryoshka_;
   bool over_elements_;
 };
 
 unsigned needs(const Json& params) {
-  return VectorsOf{read_params<Params>(params).of}.needs() | kEqualWidths;
+  const auto read = read_params<Params>(params);
+  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  return VectorsOf{read.of}.needs() | kEqualWidths;
 }
 
 }  // namespace

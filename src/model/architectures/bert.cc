@@ -146,6 +146,8 @@ const Architecture bert_architecture = {
     "bert.",
     {"embeddings", "encoder", "pooler"},
     describe_bert,
-    {"encoder.layer.", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"}};
+    {"encoder.layer.", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"},
+    {},
+    "Bert"};
 
 }  // namespace penjing

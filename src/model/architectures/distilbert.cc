@@ -122,6 +122,8 @@ const Architecture distilbert_architecture = {
     "distilbert.",
     {"embeddings", "transformer"},
     describe_distilbert,
-    {"transformer.layer.", "n_layers", "dim", "n_heads", "hidden_dim"}};
+    {"transformer.layer.", "n_layers", "dim", "n_heads", "hidden_dim"},
+    {},
+    "DistilBert"};
 
 }  // namespace penjing

@@ -7,6 +7,7 @@
 #include "model/prompts.h"
 #include "train/chunked_loss.h"
 #include "train/losses.h"
+#include "train/matryoshka.h"
 #include "train/objective_params.h"
 #include "train/sentence_encoder.h"
 #include "train/task_model.h"
@@ -24,8 +25,10 @@ class Similarity final : public Objective {
     cosent_ = params.word("loss", {"cosent", "cosine"}) == "cosent";
     if (cosent_) scale_ = params.number("scale", 20, 1e-3, 1e4);
     chunk_tokens_ = params.integer("chunk_tokens", 4096, 1, 1 << 30);
+    matryoshka_ = read_matryoshka(params.text("matryoshka", ""), params.text("matryoshka_weights", ""));
     make_sentence_encoder(model, params, input.max_length, input.seed);
     params.refuse_others();
+    require_dimensions(matryoshka_, embedding_width(model));
     std::vector<std::string> texts;
     for (const Example& example : data.examples) {
       texts.push_back(example.text);
@@ -63,12 +66,14 @@ class Similarity final : public Objective {
     for (const int64_t i : examples)
       wanted.push_back((scores_[static_cast<std::size_t>(i)] - low_) / (high_ - low_));
     const auto n = static_cast<int64_t>(examples.size());
-    return {embedding_loss(network, context, sequences, samples, chunk_tokens_,
-                           [&](const at::Tensor& rows) {
-                             const at::Tensor a = rows.narrow(0, 0, n), b = rows.narrow(0, n, n);
-                             const at::Tensor truth = at::tensor(wanted, at::kFloat).to(rows.device());
-                             return cosent_ ? cosent(a, b, truth, scale_) : cosine_error(a, b, truth);
-                           }),
+    return {embedding_loss(
+                network, context, sequences, samples, chunk_tokens_,
+                at_dimensions(matryoshka_, has_unit_embeddings(*network.model),
+                              [&](const at::Tensor& rows) {
+                                const at::Tensor a = rows.narrow(0, 0, n), b = rows.narrow(0, n, n);
+                                const at::Tensor truth = at::tensor(wanted, at::kFloat).to(rows.device());
+                                return cosent_ ? cosent(a, b, truth, scale_) : cosine_error(a, b, truth);
+                              })),
             {}};
   }
 
@@ -94,6 +99,7 @@ class Similarity final : public Objective {
   std::vector<double> scores_;
   double low_ = 0, high_ = 1, scale_ = 20;
   bool cosent_ = true;
+  Matryoshka matryoshka_;
   int64_t chunk_tokens_ = 0, truncated_ = 0;
 };
 

@@ -55,7 +55,8 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 }
 
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                     const std::vector<int64_t>& offsets, const AttentionShape& shape) {
+                     const std::vector<int64_t>& offsets, const AttentionShape& shape,
+                     const at::Tensor& bias) {
   const int64_t dim = shape.head_dim;
   at::Tensor result = at::empty({query.size(0), shape.num_heads * dim}, query.options());
   const auto sequences = static_cast<int64_t>(offsets.size()) - 1;
@@ -81,10 +82,14 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
       const at::Tensor prepared = bytes(kernel.prepared_bytes(dim, length)),
                        scratch = bytes(kernel.scratch_bytes(dim, length));
       kernel.prepare({k.data_ptr<float>(), v.data_ptr<float>(), dim, length, stride, prepared.data_ptr()});
-      at::Tensor out = at::empty({dim, kLanes}, at::kFloat), bias;
+      at::Tensor out = at::empty({dim, kLanes}, at::kFloat), added;
       for (int64_t group = 0; group < groups.size(0); ++group) {
         const int64_t from = group * kLanes, count = std::min(kLanes, length - from);
         int64_t key_begin = 0, key_end = length;
+        if (bias.defined()) {
+          const at::Tensor seen = bias[task % shape.num_heads].narrow(0, from, count).narrow(1, 0, length);
+          added = at::constant_pad_nd(seen.t(), {0, kLanes - count}).contiguous();
+        }
         if (shape.window > 0) {
           key_begin = std::max<int64_t>(0, from - shape.window);
           key_end = std::min(length, from + count + shape.window);
@@ -92,10 +97,11 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
               (at::arange(length).unsqueeze(1) - at::arange(from, from + kLanes).unsqueeze(0)).abs();
           const at::Tensor unseen =
               apart.gt(shape.window).logical_and(at::arange(kLanes).lt(count).unsqueeze(0));
-          bias = at::zeros({length, kLanes}).masked_fill(unseen, -std::numeric_limits<float>::infinity());
+          added = (bias.defined() ? added : at::zeros({length, kLanes}))
+                      .masked_fill(unseen, -std::numeric_limits<float>::infinity());
         }
         kernel.run({groups.data_ptr<float>() + group * dim * kLanes, prepared.data_ptr(),
-                    bias.defined() ? bias.data_ptr<float>() : nullptr, out.data_ptr<float>(),
+                    added.defined() ? added.data_ptr<float>() : nullptr, out.data_ptr<float>(),
                     scratch.data_ptr(), dim, length, key_begin, key_end, shape.scale});
         result.narrow(0, begin + from, count).narrow(1, column, dim).copy_(out.t().narrow(0, 0, count));
       }

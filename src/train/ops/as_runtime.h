@@ -12,9 +12,10 @@ namespace penjing::train::as_runtime {
 at::Tensor norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& scale,
                 const at::Tensor& shift, const NormSpec& norm);
 at::Tensor activate(const at::Tensor& x, Activation activation);
-// By kernels/attention_i8.
+// By kernels/attention_i8. bias: as that of attention().
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                     const std::vector<int64_t>& offsets, const AttentionShape& shape);
+                     const std::vector<int64_t>& offsets, const AttentionShape& shape,
+                     const at::Tensor& bias);
 // word + type + position, summed in this order; undefined tables left out.
 at::Tensor embed(const at::Tensor& word, const at::Tensor& ids, const at::Tensor& position,
                  const at::Tensor& positions, const at::Tensor& type, const at::Tensor& types);
