@@ -23,7 +23,7 @@ struct InputHash {
 
 // What is known of a run when it begins.
 struct RunInfo {
-  std::string kind;   // "finetune", "pretrain", "distill", "theseus", "run"
+  std::string kind;   // "finetune", "pretrain", "distill", "theseus", "mutual", "run"
   std::string name;   // for people; may be empty
   std::string model;  // as it was given
   std::string task, data;

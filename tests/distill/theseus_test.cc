@@ -70,6 +70,7 @@ class Theseus : public ::testing::Test {
  protected:
   void SetUp() override {
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence, 4);
+    tokenizer_ = Tokenizer::load(work_ / "model");
     std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
     for (std::ofstream* file : {&train, &dev}) *file << "sentence\tlabel\n";
     for (int i = 0; i < 24; ++i) {
@@ -113,7 +114,7 @@ class Theseus : public ::testing::Test {
     train::ObjectiveInput input;
     input.data.data = work_.path();
     input.pool = &pool_;
-    return train::find_objective("classification")->make(model, *Tokenizer::load(work_ / "model"), input);
+    return train::find_objective("classification")->make(model, *tokenizer_, input);
   }
   double loss_of(Model model) {
     const auto task = objective(model);
@@ -132,6 +133,7 @@ class Theseus : public ::testing::Test {
   static constexpr std::array<int64_t, 5> kExamples = {0, 1, 2, 5, 8};
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};
   ThreadPool pool_{1};
+  std::shared_ptr<const Tokenizer> tokenizer_;
   testing::Forwarding forwarding_;
   Model teacher_, student_;
 };

@@ -75,7 +75,7 @@ def main():
         recipes = [recipe for recipe in recipes if not is_of_sentences(recipe)]
         for recipe in recipes:
             plain = json.loads(run("run", recipe, "--dry-run", "--set", f"model={teacher}"))
-            teaches_itself = any(step["method"] == "finetune" for step in plain["steps"])
+            teaches_itself = any(step["method"] in ("finetune", "mutual") for step in plain["steps"])
             sets = [f"model={work / 'model' if teaches_itself else teacher}", f"eval.0.data={work / 'data'}"]
             for i, step in enumerate(plain["steps"]):
                 if step["method"] == "student":
@@ -89,14 +89,15 @@ def main():
             last = report["steps"][-1]
             if config["num_hidden_layers"] != LAYERS.get(recipe.stem, 2) or last["name"].split("-", 1)[1] != "quantize":
                 sys.exit(f"{recipe.stem}: {config['num_hidden_layers']} layers after {last['name']}")
-            taught = [s for s in report["steps"] if s["name"].split("-", 1)[1] in TEACHES][-1]
+            taught = [s for s in report["steps"] if s["name"].split("-", 1)[1] in (*TEACHES, "mutual")][-1]
             # 400 sentences in batches of 32: so many steps were taken, and the student was compared with its teacher.
-            if taught["details"]["steps"] != 13 or taught["measured"]["top1"] is None:
+            agreement = taught["measured"]["top1"]
+            if taught["details"]["steps"] != 13 or (agreement is None) == taught["name"].endswith(TEACHES):
                 sys.exit(f"{recipe.stem}: {taught}")
             again = run_recipe(recipe, sets, out)
             if [s["seconds"] for s in again["steps"]] != [s["seconds"] for s in report["steps"]]:
                 sys.exit(f"{recipe.stem}: steps that were done were made again")
-            print(f"{recipe.stem}: top-1 agreement with the teacher {taught['measured']['top1']:.3f}", flush=True)
+            print(f"{recipe.stem}: top-1 agreement with the teacher {agreement}", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ void declare(CLI::App& app) {
   app.add_option("--task", options.filter.task, "only runs of this task");
   app.add_option("--model", options.filter.model, "only runs from this model");
   app.add_option("--kind", options.filter.kind,
-                 "only runs of this kind (finetune|pretrain|distill|theseus|run)");
+                 "only runs of this kind (finetune|pretrain|distill|theseus|mutual|run)");
   app.add_option("--limit", options.limit, "list: the latest so many; 0 = all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
