@@ -65,7 +65,8 @@ void prepare(const MutualSettings& settings, const std::string& beside, train::T
   }
   std::vector<std::string> names = settings.others;
   if (names.empty()) names.assign(static_cast<std::size_t>(settings.peers - 1), first.folder.string());
-  for (std::size_t i = 0; i <= names.size() && !beside.empty() && !settings.training.resume; ++i) {
+  for (std::size_t i = 0;
+       i <= names.size() && !beside.empty() && !settings.training.resume && !start.is_rehearsal; ++i) {
     const fs::path folder = peer_folder(beside, i);
     if (fs::exists(folder)) fail(ErrorKind::kInput, "{} is there already", folder.string());
   }

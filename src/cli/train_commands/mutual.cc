@@ -42,12 +42,13 @@ int run(const CommonOptions& common) {
   settings.training.model = student;
   options.put_into(settings.training, common);
   distill::MutualResult result;
-  run_training(
+  const bool trained = run_training(
       options, common, [&] { return info_of(settings); }, settings.training.eval_split,
       [&](const Tell& tell, const OnStep& on_step) {
         result = distill::mutual(settings, tell, on_step);
         return result.training.loop;
       });
+  if (!trained) return kDone;
   if (common.json) {
     Json json = training_json(options, result.training.loop);
     Json scores = Json::array();

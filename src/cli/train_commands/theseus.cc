@@ -47,12 +47,13 @@ int run(const CommonOptions& common) {
   settings.training.model = student;
   options.put_into(settings.training, common);
   train::FinetuneResult result;
-  run_training(
+  const bool trained = run_training(
       options, common, [&] { return info_of(settings, given.groups); }, settings.training.eval_split,
       [&](const Tell& tell, const OnStep& on_step) {
         result = distill::theseus(settings, tell, on_step);
         return result.loop;
       });
+  if (!trained) return kDone;
   if (common.json) {
     print_json(training_json(options, result.loop));
     return kDone;
