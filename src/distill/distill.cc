@@ -66,10 +66,10 @@ struct Prepared {
   double label_weight = 0;
 };
 
-Prepared read_parts(const DistillSettings& settings, const Model& student) {
+Prepared read_parts(const DistillSettings& settings, const Model& student, at::Device device) {
   Prepared parts{Teacher::is_file(settings.teacher)
-                     ? Teacher::of_file(settings.teacher)
-                     : Teacher::of_model(settings.teacher, settings.training.loop.precision),
+                     ? Teacher::of_file(settings.teacher, device)
+                     : Teacher::of_model(settings.teacher, settings.training.loop.precision, device),
                  shape_of_model(student),
                  {},
                  {},
@@ -136,7 +136,7 @@ unsigned only_need(const Plan& plan) {
 
 void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
-  Prepared parts = read_parts(settings, student);
+  Prepared parts = read_parts(settings, student, start.input.device);
   const bool streams = start.objective->is_stream();
   if (parts.teacher.has_model()) {
     require_same_tokens(start.tokenizer, *Tokenizer::load(parts.teacher.model().folder));
@@ -205,7 +205,7 @@ train::TrainedModel distill_step(const Model& student, const DistillSettings& se
 
 std::string explain(const DistillSettings& settings) {
   const Model student = read_model(resolve_model(settings.training.model));
-  const Prepared parts = read_parts(settings, student);
+  const Prepared parts = read_parts(settings, student, at::kCPU);
   return fmt::format("labels: weight {}\n", parts.label_weight) +
          explain(parts.plan, parts.student, parts.of_teacher);
 }

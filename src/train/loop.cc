@@ -133,6 +133,12 @@ class Run {
     }
     if (scaler_) scaler_->restore(field(state.json, "scaler"));
     if (quantizer_ != nullptr) quantizer_->restore(field(state.json, "quantizer"));
+    const Json* device = state.json.find("device");  // those of older programs name none
+    const std::string before = device == nullptr ? "cpu" : device->as_string(where);
+    if (before != this->device()) {
+      log_warning("the run was on the device {}, now {}: from here on the result differs in the last bits",
+                  before, this->device());
+    }
     if (field(state.json, "threads").as_int(where) != at::get_num_threads()) {
       log_warning("the run had {} threads, now {}: the result may differ in the last bits",
                   field(state.json, "threads").as_int(where), at::get_num_threads());
@@ -242,6 +248,8 @@ class Run {
   }
 
   int rank() const { return communicator_ == nullptr ? 0 : communicator_->rank(); }
+  // Without a number: one GPU computes as the other.
+  std::string device() const { return at::DeviceTypeName(network_.device().type(), true); }
 
   // Gradients of the step's mean loss; returns the loss and the tokens of all ranks.
   std::pair<double, int64_t> accumulate(std::span<const int64_t> examples) {
@@ -278,12 +286,14 @@ class Run {
   }
 
   double gradient_norm() const {
-    double sum = 0;
+    std::vector<at::Tensor> norms;  // brought to the CPU together: a device is waited for once
     for (const Parameters::Entry& entry : network_.parameters) {
-      if (!entry.tensor.grad().defined()) continue;
-      const double norm = entry.tensor.grad().norm().item<double>();
-      sum += norm * norm;
+      if (entry.tensor.grad().defined()) norms.push_back(entry.tensor.grad().norm());
     }
+    if (norms.empty()) return 0;
+    const at::Tensor all = at::stack(norms).to(at::kCPU, at::kDouble);
+    double sum = 0;
+    for (int64_t i = 0; i < all.numel(); ++i) sum += all.data_ptr<double>()[i] * all.data_ptr<double>()[i];
     return std::sqrt(sum);
   }
 
@@ -518,6 +528,7 @@ class Run {
                                  {"scaler", scaler_ ? scaler_->state() : Json()},
                                  {"quantizer", quantizer_ != nullptr ? quantizer_->state() : Json()},
                                  {"threads", at::get_num_threads()},
+                                 {"device", device()},
                                  {"evaluated", evaluated_},
                                  {"best_step", best_step_},
                                  {"best_score", best_step_ < 0 ? Json() : Json(best_score_)},
