@@ -127,6 +127,21 @@ void require_here(const c10::OperatorHandle& op, const at::Tensor& x) {
               " in ", op.schema().name());
 }
 
+bool is_written(const c10::Argument& argument) {
+  return argument.alias_info() != nullptr && argument.alias_info()->isWrite();
+}
+
+// Puts into `out` what an operation has written, of whatever shape.
+void adopt(const at::Tensor& out, const at::Tensor& written) {
+  if (out.sizes().equals(written.sizes())) {
+    on_host(out).copy_(written);
+    return;
+  }
+  const at::Tensor here = to_device(written);
+  out.unsafeGetTensorImpl()->set_storage_keep_dtype(here.storage());
+  out.unsafeGetTensorImpl()->set_sizes_and_strides(here.sizes(), here.strides());
+}
+
 // Every operation that is not registered below: the CPU's, on the same memory.
 void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto& arguments = op.schema().arguments();
@@ -134,10 +149,15 @@ void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const torch::jit::Stack given(stack->end() - static_cast<std::ptrdiff_t>(arguments.size()), stack->end());
   stack->resize(stack->size() - arguments.size());
   torch::jit::Stack inner;
-  for (const c10::IValue& value : given) {
+  for (std::size_t a = 0; a < given.size(); ++a) {
+    const c10::IValue& value = given[a];
     if (value.isTensor()) {
-      require_here(op, value.toTensor());
-      inner.emplace_back(on_host(value.toTensor()));
+      const at::Tensor& x = value.toTensor();
+      require_here(op, x);
+      // A tensor of its own for what is written: operations change the shape of their `out` as they like.
+      inner.emplace_back(!is_written(arguments[a]) || !x.defined() ? on_host(x)
+                         : arguments[a].kwarg_only() ? at::empty({0}, x.options().device(at::kCPU))
+                                                     : on_host(x).clone());
     } else if (value.isTensorList()) {
       std::vector<at::Tensor> list;
       for (const at::Tensor& x : value.toTensorVector()) {
@@ -158,6 +178,7 @@ void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
       inner.push_back(value);
     }
   }
+  const torch::jit::Stack kept = inner;  // what is returned may refer to an argument without owning it
   op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &inner);
   for (std::size_t r = 0; r < returns.size(); ++r) {
     const c10::AliasInfo* alias = returns[r].alias_info();
@@ -173,9 +194,11 @@ void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     }
     TORCH_CHECK(alias->isWrite(), "a view, which the second device has not got: ", op.schema().name());
     for (std::size_t a = 0; a < arguments.size(); ++a) {
-      if (arguments[a].alias_info() != nullptr &&
-          arguments[a].alias_info()->beforeSets() == alias->beforeSets())
-        stack->push_back(given[a]);
+      if (!is_written(arguments[a]) || arguments[a].alias_info()->beforeSets() != alias->beforeSets())
+        continue;
+      const at::Tensor &out = given[a].toTensor(), &written = inner[r].toTensor();
+      adopt(out, written);
+      stack->push_back(given[a]);
     }
   }
 }

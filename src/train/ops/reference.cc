@@ -35,10 +35,12 @@ at::Tensor draw_mask(const std::vector<int64_t>& keys, int64_t first, int64_t co
   return mask;
 }
 
+constexpr int64_t kLow = 0xFFFFFFFF;  // the low word of a number
+
 // base/rng.h's philox4x32 by ATen's operations: 32-bit numbers in int64 tensors that can be broadcast. The
 // product of two wraps around modulo 2^64, as that of uint64_t does.
 std::array<at::Tensor, 4> philox(std::array<at::Tensor, 4> counter, std::array<uint32_t, 2> key) {
-  constexpr int64_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57, kLow = 0xFFFFFFFF;
+  constexpr int64_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
   constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
   for (int round = 0; round < 10; ++round) {
     const at::Tensor product0 = counter[0] * kMultiplier0, product1 = counter[2] * kMultiplier1;
@@ -53,14 +55,14 @@ std::array<at::Tensor, 4> philox(std::array<at::Tensor, 4> counter, std::array<u
   return counter;
 }
 
-// draw_mask() on the keys' device, for all heads at once: [rows, heads, columns] of columns head << 20 | 0,
-// 1, ...
+// draw_mask() on the keys' device, for all heads at once: [rows, heads, columns]; those of a head begin at
+// head << 20.
 at::Tensor draw_mask_there(const at::Tensor& keys, int64_t heads, int64_t columns, const DropoutSite& site) {
   const at::TensorOptions numbers = keys.options();
   const at::Tensor head = at::arange(heads, numbers).view({1, heads, 1}) * (int64_t{1} << 18);
   const at::Tensor four = at::arange((columns + 3) / 4, numbers).view({1, 1, -1});
-  const at::Tensor low = keys.bitwise_and(0xFFFFFFFF).view({-1, 1, 1});
-  const at::Tensor high = keys.bitwise_right_shift(32).bitwise_and(0xFFFFFFFF).view({-1, 1, 1});
+  const at::Tensor low = keys.bitwise_and(kLow).view({-1, 1, 1});
+  const at::Tensor high = keys.bitwise_right_shift(32).bitwise_and(kLow).view({-1, 1, 1});
   const auto words =
       philox({head + four, low, high, at::full({1, 1, 1}, int64_t{fold(site.key.step)}, numbers)},
              {fold(site.key.seed), site.site});
