@@ -80,7 +80,7 @@ class DistillOnDevice : public ::testing::Test {
   // The losses of the steps, on the CPU and on the second device.
   void expect_same_curves(const std::string& teacher, const std::string& losses) const {
     std::vector<std::vector<double>> curves;
-    for (const std::string device : {"cpu", "privateuseone"}) {
+    for (const std::string& device : {std::string("cpu"), second_device().str()}) {
       DistillSettings s;
       s.training = training("out-" + device, device);
       s.teacher = teacher;

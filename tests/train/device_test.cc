@@ -21,7 +21,10 @@ namespace fs = std::filesystem;
 using penjing::testing::second_device;
 using penjing::testing::TinyHead;
 
-constexpr const char* kSecond = "privateuseone:0";  // its name in LibTorch
+// The second device's name in LibTorch.
+std::string second() {
+  return second_device().str();
+}
 const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
 
 // ||a - b|| / ||b||
@@ -221,7 +224,7 @@ TEST_F(Devices, OptimizersTakeTheSameSteps) {
 // device.
 TEST_F(Devices, ARunHasTheSameCurveAndGoesOnOnAnotherDevice) {
   FinetuneSettings here = settings("classification", "classes", "cpu"),
-                   there = settings("classification", "classes", kSecond);
+                   there = settings("classification", "classes", second());
   for (FinetuneSettings* s : {&here, &there}) {
     s->loop.average = 0.9;
     s->loop.eval_steps = 3;
@@ -237,7 +240,8 @@ TEST_F(Devices, ARunHasTheSameCurveAndGoesOnOnAnotherDevice) {
   const Model model = read_model(there.out);
   EXPECT_EQ(model.tensors.size(), read_model(here.out).tensors.size());
 
-  for (const auto& [first, second] : {std::pair{kSecond, "cpu"}, std::pair{"cpu", kSecond}}) {
+  for (const auto& [first, second] :
+       {std::pair{second(), std::string("cpu")}, std::pair{std::string("cpu"), second()}}) {
     FinetuneSettings s = there;
     s.out = work_ / fmt::format("moved-{}", second);
     s.loop.device = first;
@@ -258,7 +262,7 @@ TEST_F(Devices, ARunHasTheSameCurveAndGoesOnOnAnotherDevice) {
 
 TEST_F(Devices, NegativesAreMinedAndTextsLearnedThere) {
   std::vector<std::vector<double>> curves;
-  for (const std::string device : {"cpu", kSecond}) {
+  for (const std::string& device : {std::string("cpu"), second()}) {
     FinetuneSettings s = settings("retrieval", "beir", device);
     s.params = Json::object({{"hard_negatives", 1}, {"negatives_to", 1}});
     s.loop.max_steps = 3;
@@ -266,7 +270,7 @@ TEST_F(Devices, NegativesAreMinedAndTextsLearnedThere) {
   }
   expect_near(curves[1], curves[0], 1e-3);
   curves.clear();
-  for (const std::string device : {"cpu", kSecond}) {
+  for (const std::string& device : {std::string("cpu"), second()}) {
     PretrainSettings s;
     s.model = (work_ / "masked").string();
     s.data = {work_ / "texts.txt"};
@@ -295,18 +299,19 @@ std::pair<ErrorKind, std::string> refusal(const Work& work) {
 
 TEST_F(Devices, WhatCannotBeDoneIsRefusedBeforeAnythingIsWritten) {
   EXPECT_TRUE(find_device("cpu").is_cpu());
-  EXPECT_EQ(find_device("privateuseone"), second_device());
+  EXPECT_EQ(find_device(at::DeviceTypeName(at::kPrivateUse1, true)), second_device());
   EXPECT_EQ(refusal([] { (void)find_device("gpu"); }).first, ErrorKind::kInput);
-  EXPECT_EQ(refusal([] { (void)find_device("privateuseone:1"); }).first, ErrorKind::kUnsupported);
+  EXPECT_EQ(refusal([] { (void)find_device(at::Device(at::kPrivateUse1, 1).str()); }).first,
+            ErrorKind::kUnsupported);
   for (const char* precision : {"fp16", "tf32", "fp8"}) {
-    FinetuneSettings s = settings("classification", "classes", kSecond);
+    FinetuneSettings s = settings("classification", "classes", second());
     s.loop.precision = precision;
     const auto [kind, text] = refusal([&] { (void)finetune(s, kQuiet); });
     EXPECT_EQ(kind, ErrorKind::kUnsupported);
     EXPECT_NE(text.find(std::string("precision ") + precision), std::string::npos) << text;
     EXPECT_FALSE(fs::exists(s.out.string() + ".training"));
   }
-  FinetuneSettings s = settings("classification", "classes", kSecond);
+  FinetuneSettings s = settings("classification", "classes", second());
   s.fake_quant.emplace();
   EXPECT_NE(refusal([&] { (void)finetune(s, kQuiet); }).second.find("quantization-aware"), std::string::npos);
   EXPECT_FALSE(fs::exists(s.out.string() + ".training"));

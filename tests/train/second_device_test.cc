@@ -11,6 +11,9 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/library.h>
 #include <torch/version.h>
+#if TORCH_VERSION_MAJOR >= 2
+#include <ATen/detail/PrivateUse1HooksInterface.h>
+#endif
 
 #include <map>
 #include <mutex>
@@ -215,7 +218,39 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_reshape_alias", &at::native::_reshape_alias);
 }
 
-C10_REGISTER_GUARD_IMPL(PrivateUse1, c10::impl::NoOpDeviceGuardImpl<at::kPrivateUse1>);
+// One device with one stream; all is done when a call returns, so that there is no event to wait for.
+struct Guard final : public c10::impl::DeviceGuardImplInterface {
+  at::DeviceType type() const override { return at::kPrivateUse1; }
+  at::Device exchangeDevice(at::Device) const override { return second_device(); }
+  at::Device getDevice() const override { return second_device(); }
+  void setDevice(at::Device) const override {}
+  void uncheckedSetDevice(at::Device) const noexcept override {}
+  c10::Stream getStream(at::Device) const noexcept override { return stream(); }
+  c10::Stream exchangeStream(c10::Stream) const noexcept override { return stream(); }
+  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+  void record(void**, const c10::Stream&, const c10::DeviceIndex, const c10::EventFlag) const override {}
+  void block(void*, const c10::Stream&) const override {}
+  bool queryEvent(void*) const override { return true; }
+  void destroyEvent(void*, const c10::DeviceIndex) const noexcept override {}
+
+ private:
+  static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, second_device()); }
+};
+C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
+
+#if TORCH_VERSION_MAJOR >= 2
+// Newer LibTorch differentiates on a device that says that it is there.
+struct Hooks final : public at::PrivateUse1HooksInterface {
+  bool isBuilt() const override { return true; }
+  bool isAvailable() const override { return true; }
+  bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+};
+[[maybe_unused]] const bool is_registered = [] {
+  c10::register_privateuse1_backend("second");
+  at::RegisterPrivateUse1HooksInterface(new Hooks);
+  return true;
+}();
+#endif
 
 TEST(SecondDevice, ComputesAsTheCpuAndTakesItsOwnTensorsAlone) {
   const at::Tensor a = at::randn({5, 7}), b = at::randn({7, 3}), number = at::full({}, 2.0);
