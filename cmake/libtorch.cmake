@@ -19,15 +19,25 @@ function(penjing_libtorch_config out)
   endforeach()
 endfunction()
 
-# penjing_libtorch_cpu(ROOT): a LibTorch for CUDA, whose own configuration stops where there is no CUDA toolkit (PyPI's
-# wheel on x86-64), by its CPU libraries alone. They find the CUDA runtime that they are linked with by their own RPATH.
-macro(penjing_libtorch_cpu root)
-  message(STATUS "LibTorch in ${root}: for CUDA, and there is no CUDA toolkit: its CPU libraries alone")
-  add_library(penjing_libtorch_cpu INTERFACE)
-  target_include_directories(penjing_libtorch_cpu SYSTEM INTERFACE
+# penjing_libtorch_wheel(ROOT): a LibTorch for CUDA, whose own configuration stops where there is no CUDA toolkit (PyPI's
+# wheel on x86-64), by its libraries alone. They find the CUDA runtime that they are linked with (the nvidia-* packages
+# that pip installs with it) by their own RPATH. Nothing of ours calls those for CUDA, which register themselves when they
+# are loaded: so that they are, they are linked needed or not; unless one of the libraries that they want is missing.
+macro(penjing_libtorch_wheel root)
+  add_library(penjing_libtorch_wheel INTERFACE)
+  target_include_directories(penjing_libtorch_wheel SYSTEM INTERFACE
     ${root}/include ${root}/include/torch/csrc/api/include)
-  target_link_libraries(penjing_libtorch_cpu INTERFACE ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so)
-  set(TORCH_LIBRARIES penjing_libtorch_cpu)
+  target_link_libraries(penjing_libtorch_wheel INTERFACE ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so)
+  execute_process(COMMAND ldd ${root}/lib/libtorch_cuda.so OUTPUT_VARIABLE wanted ERROR_VARIABLE wanted)
+  string(REGEX MATCHALL "[^ \t\n]+ => not found" missing "${wanted}")
+  if(missing)
+    message(STATUS "LibTorch in ${root}: for CUDA, but without ${missing}: its CPU libraries alone")
+  else()
+    message(STATUS "LibTorch in ${root}: for CUDA, with the runtime beside it")
+    target_link_libraries(penjing_libtorch_wheel INTERFACE
+      "-Wl,--push-state,--no-as-needed,${root}/lib/libtorch_cuda.so,${root}/lib/libc10_cuda.so,--pop-state")
+  endif()
+  set(TORCH_LIBRARIES penjing_libtorch_wheel)
   set(TORCH_INCLUDE_DIRS ${root}/include)
 endmacro()
 
@@ -44,7 +54,7 @@ macro(penjing_find_libtorch)
     find_package(CUDAToolkit QUIET)
   endif()
   if(config AND EXISTS ${root}/lib/libtorch_cuda.so AND NOT CUDAToolkit_FOUND)
-    penjing_libtorch_cpu(${root})
+    penjing_libtorch_wheel(${root})
   else()
     find_package(Torch 1.13 REQUIRED)
   endif()

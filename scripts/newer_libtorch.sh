@@ -31,7 +31,8 @@ options=(-DPENJING_TRAIN=ON -DPENJING_TESTS=ON -DCMAKE_PREFIX_PATH="$prefix")
 command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 mkdir -p "$out"
 if ! { cmake --preset release -B "$out" "${options[@]}" &&
-  nice -n 5 cmake --build "$out" -j "$(nproc)" --target penjing penjing-train penjing_train_test penjing_cli_test; } \
+  nice -n 5 cmake --build "$out" -j "$(nproc)" --target \
+      penjing penjing-train penjing_train_test penjing_distill_test penjing_cli_test; } \
   >"$out/build.log" 2>&1; then
   grep -nE 'error|Error|FAILED' "$out/build.log" | head -n 40 >&2
   stop "the build failed; the whole log is in $out/build.log"
@@ -40,10 +41,12 @@ say "Built after $((SECONDS - started)) s."
 
 # The trainer's own tests, and those of the program that train.
 status=0
-"$out/tests/penjing_train_test" --gtest_brief=1 --gtest_output="json:$out/train.json" || status=$?
+for module in train distill; do
+  "$out/tests/penjing_${module}_test" --gtest_brief=1 --gtest_output="json:$out/$module.json" || status=$?
+done
 "$out/tests/penjing_cli_test" --gtest_brief=1 --gtest_output="json:$out/cli.json" \
-  --gtest_filter='Finetune*:Pretrain*:EvalAnswers*:Prompts*' || status=$?
-"$venv/bin/python" - "$version" "$out/train.json" "$out/cli.json" <<'PYTHON'
+  --gtest_filter='Finetune*:Pretrain*:Distill*:EvalAnswers*:Prompts*' || status=$?
+"$venv/bin/python" - "$version" "$out/train.json" "$out/distill.json" "$out/cli.json" <<'PYTHON'
 import json
 import sys
 

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "io/model_folder.h"
+#include "train/evaluated.h"
 
 namespace penjing::cli {
 
@@ -139,13 +140,6 @@ bool run_training(const TrainingOptions& options, const CommonOptions& common,
 }
 
 Json training_json(const TrainingOptions& options, const train::LoopResult& result) {
-  Json evaluations = Json::array();
-  for (const train::Evaluated& evaluated : result.evaluations) {
-    Json scores = Json::object();
-    for (const auto& [name, value] : evaluated.scores) scores.set(name, value);
-    evaluations.push_back(
-        Json::object({{"step", evaluated.step}, {"epoch", evaluated.epoch}, {"scores", scores}}));
-  }
   return Json::object(
       {{"out", options.out},
        {"training_folder", options.out + ".training"},
@@ -156,7 +150,7 @@ Json training_json(const TrainingOptions& options, const train::LoopResult& resu
        {"tokens_per_second", static_cast<double>(result.tokens) / std::max(result.seconds, 1e-9)},
        {"loss", result.loss},
        {"stopped_early", result.stopped_early},
-       {"evaluations", evaluations}});
+       {"evaluations", train::to_json(result.evaluations)}});
 }
 
 std::string evaluations_table(const train::LoopResult& result) {

@@ -57,11 +57,12 @@ struct Prepared {
   double label_weight = 0;
 };
 
-Teachers read_teachers(const DistillSettings& settings) {
+Teachers read_teachers(const DistillSettings& settings, at::Device device) {
   std::vector<Teacher> teachers;
   for (const std::string& name : split_at(settings.teacher, ',')) {
-    teachers.push_back(Teacher::is_file(name) ? Teacher::of_file(name)
-                                              : Teacher::of_model(name, settings.training.loop.precision));
+    teachers.push_back(Teacher::is_file(name)
+                           ? Teacher::of_file(name, device)
+                           : Teacher::of_model(name, settings.training.loop.precision, device));
   }
   return Teachers(std::move(teachers), settings.teacher_weights, settings.gating);
 }
@@ -100,8 +101,8 @@ void require_one_answer(Teachers& teachers, const Plan& plan) {
   }
 }
 
-Prepared read_parts(const DistillSettings& settings, const Model& student) {
-  Prepared parts{read_teachers(settings), shape_of_model(student), {}, {}, 0};
+Prepared read_parts(const DistillSettings& settings, const Model& student, at::Device device) {
+  Prepared parts{read_teachers(settings, device), shape_of_model(student), {}, {}, 0};
   parts.of_teacher = shape_of_teacher(parts.teachers.first());
   const bool has_logits = parts.student.logits > 0;
   Json losses = settings.losses;
@@ -164,7 +165,7 @@ unsigned only_need(const Plan& plan) {
 
 void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
-  Prepared parts = read_parts(settings, student);
+  Prepared parts = read_parts(settings, student, start.input.device);
   const bool streams = start.objective->is_stream();
   for (Teacher& teacher : parts.teachers.all()) {
     if (teacher.has_model()) {
@@ -248,7 +249,7 @@ train::TrainedModel distill_step(const Model& student, const DistillSettings& se
 
 std::string explain(const DistillSettings& settings) {
   const Model student = read_model(resolve_model(settings.training.model));
-  const Prepared parts = read_parts(settings, student);
+  const Prepared parts = read_parts(settings, student, at::kCPU);
   return fmt::format("labels: weight {}\n", parts.label_weight) +
          explain(parts.plan, parts.student, parts.of_teacher);
 }

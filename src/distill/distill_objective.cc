@@ -40,9 +40,15 @@ train::LossSum DistillObjective::loss(const train::Network& network, const train
     classes.push_back(task().class_of(i));
   }
   // Of token logits there are no labels: masked words alone have logits here.
-  const DistillBatch batch{
-      student,      teacher,        offsets,  examples,        at::tensor(classes, at::kLong),
-      at::Tensor(), context.random, progress, context.training};
+  const DistillBatch batch{student,
+                           teacher,
+                           offsets,
+                           examples,
+                           at::tensor(classes, at::kLong).to(network.device()),
+                           at::Tensor(),
+                           context.random,
+                           progress,
+                           context.training};
   result.sum = result.sum * label_weight_;
   for (const PlannedLoss& loss : connections_.losses(batch)) {
     result.sum = result.sum + loss.value.to(at::kFloat) * (loss.weight * weight);

@@ -49,6 +49,7 @@ void choose_best(const std::vector<double>& scores, std::span<const std::unique_
 
 void prepare(const MutualSettings& settings, const std::string& beside, train::TaskStart& start,
              Outcome& outcome) {
+  if (!start.input.device.is_cpu()) fail(ErrorKind::kUnsupported, "mutual: on device cpu only");
   if (start.num_ranks > 1) fail(ErrorKind::kUnsupported, "mutual: in one process only");
   if (!start.objective->has_loss() || start.objective->is_stream()) {
     fail(ErrorKind::kInput, "mutual: these texts have no labels");

@@ -16,7 +16,7 @@ at::Tensor words_of(const at::Tensor& table, int64_t width, const char* whose, c
          "projection: init: {}: word embeddings of the {} are {} wide, what is projected {}", init, whose,
          table.size(1), width);
   }
-  return table.detach().to(at::kDouble);
+  return table.detach().to(at::kCPU, at::kDouble);
 }
 
 at::Tensor singular_vectors(const at::Tensor& words, int64_t count) {

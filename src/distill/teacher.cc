@@ -61,13 +61,15 @@ at::Tensor read_jsonl(const fs::path& file) {
 
 }  // namespace
 
-Teacher Teacher::of_model(const std::string& name, const std::string& precision) {
+Teacher Teacher::of_model(const std::string& name, const std::string& precision, at::Device device) {
   Teacher teacher;
+  teacher.device_ = device;
   teacher.source_ = resolve_model(name);
   teacher.model_ = std::make_shared<Model>(read_model(teacher.source_));
   teacher.network_ = std::make_shared<train::Network>();
   teacher.network_->model = teacher.model_.get();
   teacher.network_->parameters = train::load_parameters(*teacher.model_);
+  teacher.network_->parameters.move_to(device);
   for (const train::Parameters::Entry& entry : teacher.network_->parameters) {
     at::Tensor tensor = entry.tensor;
     tensor.set_requires_grad(false);
@@ -98,8 +100,9 @@ bool Teacher::is_file(const std::string& name) {
   return name.ends_with(".npy") || name.ends_with(".jsonl");
 }
 
-Teacher Teacher::of_file(const fs::path& file) {
+Teacher Teacher::of_file(const fs::path& file, at::Device device) {
   Teacher teacher;
+  teacher.device_ = device;
   teacher.source_ = file;
   if (file.extension() == ".npy") {
     const NpyMatrix matrix = read_npy(file);
@@ -135,8 +138,8 @@ Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
                      const train::ForwardContext& context, std::span<const int64_t> examples, int64_t epoch) {
   if (whole_.defined()) {
     Outputs outputs;
-    const at::Tensor rows = whole_.index_select(
-        0, at::tensor(at::ArrayRef<int64_t>(examples.data(), examples.size()), at::kLong));
+    const at::Tensor numbers = at::tensor(at::ArrayRef<int64_t>(examples.data(), examples.size()), at::kLong);
+    const at::Tensor rows = whole_.index_select(0, numbers).to(device_);
     if ((needs.whole & whole_need_ & kLogits) != 0) outputs.logits = rows;
     if ((needs.whole & whole_need_ & kEmbeddings) != 0) outputs.embeddings = rows;
     return outputs;

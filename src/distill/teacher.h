@@ -15,12 +15,13 @@ namespace penjing::distill {
 // A frozen model that says what a student should say, or a file of what one said.
 class Teacher {
  public:
-  // A model folder. precision: its arithmetic ("bf16" or "fp32").
-  static Teacher of_model(const std::string& name, const std::string& precision);
+  // A model folder. precision: its arithmetic ("bf16" or "fp32"). What it says lies on the device.
+  static Teacher of_model(const std::string& name, const std::string& precision,
+                          at::Device device = at::kCPU);
   // Logits, scores or embeddings of the examples in their order: .npy [examples, width] (float32 or float64),
   // or .jsonl with a list of numbers, a number, or {"logits" | "scores" | "embedding": ...} a line. kFormat
   // naming the line.
-  static Teacher of_file(const std::filesystem::path& file);
+  static Teacher of_file(const std::filesystem::path& file, at::Device device = at::kCPU);
   static bool is_file(const std::string& name);
 
   // Its word embeddings, and the logits of a masked-LM head, in the order of the student's vocabulary: map[i]
@@ -61,7 +62,8 @@ class Teacher {
   std::unique_ptr<train::Arithmetic> arithmetic_;
   std::filesystem::path source_;
   unsigned whole_need_ = 0;
-  at::Tensor whole_;  // [examples, width], FP32; defined once they are all answered
+  at::Tensor whole_;  // [examples, width], FP32, on the CPU; defined once they are all answered
+  at::Device device_ = at::kCPU;
 };
 
 }  // namespace penjing::distill

@@ -13,7 +13,7 @@ at::Tensor teacher_shares(const std::vector<at::Tensor>& logits, std::span<const
   for (std::size_t k = 0; k < logits.size(); ++k) {
     const double weight = std::log(weights[k]);
     if (gating == Gating::kNone) {
-      gates.push_back(at::full({logits[k].size(0)}, weight, at::kFloat));
+      gates.push_back(at::full({logits[k].size(0)}, weight, logits[k].options().dtype(at::kFloat)));
       continue;
     }
     const at::Tensor log_p = at::log_softmax(logits[k].to(at::kFloat), -1);
@@ -61,7 +61,7 @@ Outputs Teachers::run(const train::Objective& task, const OutputNeeds& needs,
     if (std::find(classes.begin(), classes.end(), -1) != classes.end()) {
       fail(ErrorKind::kInput, "gating confidence: an example has no class");
     }
-    labels = at::tensor(classes, at::kLong);
+    labels = at::tensor(classes, at::kLong).to((logits.empty() ? embeddings : logits).front().device());
   }
   const at::Tensor shares = teacher_shares(logits.empty() ? embeddings : logits, weights_, gating_, labels);
   const auto mean = [&](const std::vector<at::Tensor>& rows) {

@@ -43,6 +43,7 @@ std::string describe(const Replacing& replacing, const std::vector<int64_t>& gro
 
 void prepare(const TheseusSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
+  if (!start.input.device.is_cpu()) fail(ErrorKind::kUnsupported, "theseus: on device cpu only");
   if (start.num_ranks > 1) {
     fail(ErrorKind::kUnsupported, "theseus: in one process only");  // a rank's sum makes of no gradient 0
   }
@@ -51,7 +52,8 @@ void prepare(const TheseusSettings& settings, train::TaskStart& start) {
     fail(ErrorKind::kInput, "theseus: {}: the student's layers take the places of a model's",
          settings.teacher);
   }
-  const Teacher teacher = Teacher::of_model(settings.teacher, settings.training.loop.precision);
+  const Teacher teacher =
+      Teacher::of_model(settings.teacher, settings.training.loop.precision, start.input.device);
   require_same_tokens(start.tokenizer, *Tokenizer::load(teacher.model().folder));
   if (logits_of(student) > 0) require_same_classes(student, teacher.model());
   const std::vector<int64_t> groups =

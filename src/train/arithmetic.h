@@ -39,6 +39,7 @@ struct Precision {
   const char* summary;          // for --help
   const char* gradient_format;  // of numerics/float_format.h: what gradients are kept in between operations
   bool needs_loss_scaling;
+  bool emulated;  // rounds numbers one by one in the CPU's memory
   std::unique_ptr<Arithmetic> (*make)();
 };
 std::span<const Precision* const> all_precisions();

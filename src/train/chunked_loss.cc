@@ -34,7 +34,7 @@ std::vector<Chunk> cut(std::span<const Sequence* const> sequences, std::span<con
 }
 
 at::Tensor embed(const Network& network, const ForwardContext& context, const Chunk& chunk) {
-  const PackedBatch batch = pack(chunk.sequences, chunk.samples);
+  const PackedBatch batch = pack(chunk.sequences, chunk.samples, network.device());
   return embed_sentences(*network.model, network.parameters, network.encoder->forward(batch, context), batch,
                          context);
 }

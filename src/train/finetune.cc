@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
+#include "train/device.h"
 #include "train/fake_quant.h"
 #include "train/loop.h"
 #include "train/prepared_training.h"
@@ -59,6 +60,10 @@ int64_t longest(const Model& model, int64_t wanted) {
   return std::min(wanted > 0 ? wanted : most, most);
 }
 
+at::Device device_of(const FinetuneSettings& settings) {
+  return require_device(settings.loop, settings.fake_quant.has_value());
+}
+
 TrainedModel train_model(const Model& original, const FinetuneSettings& settings, const PrepareTask& prepare,
                          const TrainingRun& run, const std::function<void(const StepLog&)>& on_step) {
   const ObjectiveKind* kind = find_objective(settings.task);
@@ -80,6 +85,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   input.params.set("task", settings.task);
   input.seed = settings.loop.seed;
   input.pool = &pool;
+  input.device = device_of(settings);
   std::unique_ptr<Objective> objective = kind->make(model, *tokenizer, input);
   run.tell(objective->summary());
 
@@ -104,6 +110,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
     prepare(start);
     objective = std::move(start.objective);
   }
+  network.parameters.move_to(input.device);  // with those that the method has added
   std::optional<LinearFakeQuantizer> quantizer;
   if (settings.fake_quant) {
     if (run.communicator != nullptr && settings.fake_quant->activations != ActivationRange::kPerToken) {
@@ -136,6 +143,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
 FinetuneResult train_prepared(const char* method, const FinetuneSettings& settings,
                               const PrepareTask& prepare, const std::function<void(const std::string&)>& tell,
                               const std::function<void(const StepLog&)>& on_step) {
+  check_device(settings);
   FinetuneResult result;
   const bool rehearses = settings.loop.rehearsal > 0;
   result.training_folder = training_folder(settings.out);
@@ -155,6 +163,7 @@ FinetuneResult train_prepared(const char* method, const FinetuneSettings& settin
 TrainedModel train_prepared_step(const Model& original, const FinetuneSettings& settings,
                                  const PrepareTask& prepare, const fs::path& folder,
                                  const std::function<void(const std::string&)>& tell) {
+  check_device(settings);
   FinetuneSettings own = settings;
   own.resume = enter_step_folder(folder);
   return train_model(original, own, prepare, {settings.threads, nullptr, folder, tell}, {});
@@ -168,6 +177,10 @@ FinetuneResult finetune(const FinetuneSettings& settings, const std::function<vo
 TrainedModel finetune_step(const Model& original, const FinetuneSettings& settings, const fs::path& folder,
                            const std::function<void(const std::string&)>& tell) {
   return train_prepared_step(original, settings, {}, folder, tell);
+}
+
+void check_device(const FinetuneSettings& settings) {
+  (void)device_of(settings);
 }
 
 std::string objective_names() {

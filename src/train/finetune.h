@@ -52,6 +52,10 @@ TrainedModel finetune_step(const Model& original, const FinetuneSettings& settin
 FinetuneResult finetune(const FinetuneSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step = {});
 
+// kInput or kUnsupported where the settings' device is not there, or cannot do what they ask for. The
+// functions above begin with it.
+void check_device(const FinetuneSettings& settings);
+
 // "classification (pair-classification sst2 ...)", for messages and help; true when there is such a task.
 std::string objective_names();
 bool is_objective(const std::string& name);

@@ -22,7 +22,8 @@ void forward_all(const Network& network, const ForwardContext& context,
     }
     std::vector<int64_t> samples(end - begin);
     std::iota(samples.begin(), samples.end(), static_cast<int64_t>(begin));
-    const PackedBatch batch = pack(sequences.subspan(begin, end - begin), std::move(samples));
+    const PackedBatch batch =
+        pack(sequences.subspan(begin, end - begin), std::move(samples), network.device());
     visit(static_cast<int64_t>(begin), batch, network.encoder->forward(batch, quiet));
     begin = end;
   }

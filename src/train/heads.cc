@@ -56,7 +56,8 @@ at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& bat
     case PoolingMode::kCls:
       return rows.index_select(0, batch.first_tokens());
     case PoolingMode::kLastToken:
-      return rows.index_select(0, at::tensor(at::ArrayRef<int64_t>(batch.offsets).slice(1), at::kLong) - 1);
+      return rows.index_select(
+          0, (at::tensor(at::ArrayRef<int64_t>(batch.offsets).slice(1), at::kLong) - 1).to(rows.device()));
     case PoolingMode::kMax: {
       std::vector<at::Tensor> largest;
       for (int64_t s = 0; s < batch.num_sequences(); ++s) {

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "train/checkpoint.h"
+#include "train/evaluated.h"
 #include "train/fake_quant.h"
 #include "train/loss_scaler.h"
 #include "train/parameter_rules.h"
@@ -108,31 +109,26 @@ class Run {
       if (value == nullptr) fail(ErrorKind::kFormat, "{}: no {}", where, name);
       return *value;
     };
-    const auto number = [&](const Json& value) {  // JSON has no NaN
-      return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.as_double(where);
-    };
     objective_.restore(field(state.json, "objective"));
     objective_.restore_tensors(state.objective);
     step_ = state.step;
     evaluated_ = field(state.json, "evaluated").as_bool(where);
     best_step_ = field(state.json, "best_step").as_int(where);
-    best_score_ = number(field(state.json, "best_score"));
+    best_score_ = read_number(field(state.json, "best_score"), where);
     worse_ = static_cast<int>(field(state.json, "worse").as_int(where));
     result_.stopped_early = settings_.patience > 0 && worse_ >= settings_.patience;
     epoch_loss_ = field(state.json, "epoch_loss").as_double(where);
     epoch_steps_ = field(state.json, "epoch_steps").as_int(where);
     result_.first_step = step_;
-    for (const Json& item : field(state.json, "evaluations").as_array(where)) {
-      Evaluated evaluated;
-      evaluated.step = field(item, "step").as_int(where);
-      evaluated.epoch = field(item, "epoch").as_double(where);
-      for (const auto& [name, value] : field(item, "scores").as_object(where)) {
-        evaluated.scores.emplace_back(name, number(value));
-      }
-      result_.evaluations.push_back(std::move(evaluated));
-    }
+    result_.evaluations = read_evaluations(field(state.json, "evaluations"), where);
     if (scaler_) scaler_->restore(field(state.json, "scaler"));
     if (quantizer_ != nullptr) quantizer_->restore(field(state.json, "quantizer"));
+    const Json* device = state.json.find("device");  // those of older programs name none
+    const std::string before = device == nullptr ? "cpu" : device->as_string(where);
+    if (before != this->device()) {
+      log_warning("the run was on the device {}, now {}: from here on the result differs in the last bits",
+                  before, this->device());
+    }
     if (field(state.json, "threads").as_int(where) != at::get_num_threads()) {
       log_warning("the run had {} threads, now {}: the result may differ in the last bits",
                   field(state.json, "threads").as_int(where), at::get_num_threads());
@@ -244,6 +240,8 @@ class Run {
   }
 
   int rank() const { return communicator_ == nullptr ? 0 : communicator_->rank(); }
+  // Without a number: one GPU computes as the other.
+  std::string device() const { return at::DeviceTypeName(network_.device().type(), true); }
 
   // Gradients of the step's mean loss; returns the loss and the tokens of all ranks.
   std::pair<double, int64_t> accumulate(std::span<const int64_t> examples) {
@@ -280,12 +278,14 @@ class Run {
   }
 
   double gradient_norm() const {
-    double sum = 0;
+    std::vector<at::Tensor> norms;  // brought to the CPU together: a device is waited for once
     for (const Parameters::Entry& entry : network_.parameters) {
-      if (!entry.tensor.grad().defined()) continue;
-      const double norm = entry.tensor.grad().norm().item<double>();
-      sum += norm * norm;
+      if (entry.tensor.grad().defined()) norms.push_back(entry.tensor.grad().norm());
     }
+    if (norms.empty()) return 0;
+    const at::Tensor all = at::stack(norms).to(at::kCPU, at::kDouble);
+    double sum = 0;
+    for (int64_t i = 0; i < all.numel(); ++i) sum += all.data_ptr<double>()[i] * all.data_ptr<double>()[i];
     return std::sqrt(sum);
   }
 
@@ -518,25 +518,19 @@ class Run {
       state.optimizer = optimizer_->save();
       if (average_) state.average = average_->save(network_.parameters);
       state.objective = objective_.tensors();
-      Json evaluations = Json::array();
-      for (const Evaluated& evaluated : result_.evaluations) {
-        Json scores = Json::object();
-        for (const auto& [name, value] : evaluated.scores) scores.set(name, value);
-        evaluations.push_back(
-            Json::object({{"step", evaluated.step}, {"epoch", evaluated.epoch}, {"scores", scores}}));
-      }
       state.json = Json::object({{"settings", digest_settings(settings_)},
                                  {"objective", objective_.state()},
                                  {"scaler", scaler_ ? scaler_->state() : Json()},
                                  {"quantizer", quantizer_ != nullptr ? quantizer_->state() : Json()},
                                  {"threads", at::get_num_threads()},
+                                 {"device", device()},
                                  {"evaluated", evaluated_},
                                  {"best_step", best_step_},
                                  {"best_score", best_step_ < 0 ? Json() : Json(best_score_)},
                                  {"worse", worse_},
                                  {"epoch_loss", epoch_loss_},
                                  {"epoch_steps", epoch_steps_},
-                                 {"evaluations", evaluations}});
+                                 {"evaluations", to_json(result_.evaluations)}});
       write_checkpoint(settings_.folder, state);
       remove_old_checkpoints(settings_.folder, settings_.keep);
     });

@@ -29,6 +29,14 @@ ParameterGroup parse_group(const std::string& text) {
   return group;
 }
 
+// cpu, cuda, cuda:N; whether it is there is for train/device.h to say.
+bool names_device(std::string_view text) {
+  if (text == "cpu" || text == "cuda") return true;
+  constexpr std::string_view kNumbered = "cuda:";
+  const std::string_view number = text.starts_with(kNumbered) ? text.substr(kNumbered.size()) : "";
+  return !number.empty() && number.size() <= 2 && number.find_first_not_of("0123456789") == number.npos;
+}
+
 // Names of a .def list as users write them.
 std::vector<std::string> as_written(std::vector<std::string> names) {
   for (std::string& name : names) std::replace(name.begin(), name.end(), '_', '-');
@@ -57,6 +65,9 @@ const std::vector<std::string>& LoopParams::precision_names() {
 
 LoopSettings LoopParams::settings() const {
   LoopSettings settings = loop;
+  if (!names_device(settings.device)) {
+    fail(ErrorKind::kInput, "device: \"{}\"; there are cpu, cuda and cuda:N, N from 0", settings.device);
+  }
   settings.schedule = parse_schedule(schedule);
   settings.seed = settings.batches.seed = static_cast<uint64_t>(seed);
   for (const std::string& group : groups) settings.rules.groups.push_back(parse_group(group));

@@ -60,6 +60,8 @@ struct LoopParams {
   }
   template <class Visitor>
   void visit_numbers(Visitor& v) {
+    v.text("device", loop.device,
+           "cpu, cuda or cuda:N: where the network is trained (docs/training.md, \"On a GPU\")");
     v.choice("precision", loop.precision, precision_names(), "docs/mixed-precision.md");
     v.text("loss_scaling", loop.loss_scaling,
            "none, pytorch, deepspeed, or a fixed scale; default: pytorch where the precision needs it");

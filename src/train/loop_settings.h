@@ -54,6 +54,7 @@ struct LoopSettings {
   double clip_norm = 1;  // of all gradients together; 0: not clipped
   double average =
       0;  // decay of an exponential average of the weights, which is then evaluated and kept; 0: none
+  std::string device = "cpu";  // train/device.h; no part of the digest: a run may go on on another one
   std::string precision = "fp32";
   std::string
       loss_scaling;         // train/loss_scaler.h; empty: "pytorch" where the precision needs it, else "none"

@@ -20,6 +20,8 @@ struct Network {
       nullptr;  // config, description, sentence modules; its tensors are not read after loading
   Parameters parameters;
   std::unique_ptr<Encoder> encoder;  // on parameters
+  // Where the parameters lie: batches, targets and what is computed lie there too.
+  at::Device device() const { return parameters.device(); }
 };
 
 // One tokenized text or pair of texts.
@@ -102,6 +104,7 @@ struct ObjectiveInput {
       Json::object();  // the kind's own parameters: label_smoothing, class_weights, temperature, ...
   uint64_t seed = 1;
   ThreadPool* pool = nullptr;
+  at::Device device = at::kCPU;  // of forwards before training (mined negatives, a teacher's answers)
 };
 
 // A kind of objective. prepare: makes the model ready (adds the head that the task needs with fresh weights

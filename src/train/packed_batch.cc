@@ -8,7 +8,7 @@ at::Tensor PackedBatch::first_tokens() const {
   return at::tensor(at::ArrayRef<int64_t>(offsets.data(), offsets.size() - 1), at::kLong).to(ids.device());
 }
 
-PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples) {
+PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples, at::Device device) {
   if (static_cast<int64_t>(samples.size()) != batch.num_sequences()) {
     fail(ErrorKind::kInternal, "{} sequences with {} numbers", batch.num_sequences(), samples.size());
   }
@@ -30,6 +30,8 @@ PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples) {
       keys[i] = samples[s] << 20 | positions[i];
     }
   }
+  for (at::Tensor* tensor : {&packed.ids, &packed.types, &packed.positions, &packed.row_keys})
+    *tensor = tensor->to(device);
   packed.offsets = batch.offsets;
   packed.samples = std::move(samples);
   return packed;

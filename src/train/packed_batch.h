@@ -8,7 +8,8 @@
 
 namespace penjing::train {
 
-// Sequences of one forward, packed end to end without padding, as the network reads them.
+// Sequences of one forward, packed end to end without padding, as the network reads them; its tensors lie on
+// the network's device.
 struct PackedBatch {
   at::Tensor ids, types, positions;  // [tokens], int64; positions within the sequence, from 0
   std::vector<int64_t> offsets{0};   // sequence i holds tokens [offsets[i], offsets[i+1])
@@ -25,6 +26,6 @@ struct PackedBatch {
   at::Tensor first_tokens() const;  // [sequences], int64: offsets without the last
 };
 
-PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples);
+PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples, at::Device device = at::kCPU);
 
 }  // namespace penjing::train

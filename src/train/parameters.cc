@@ -43,6 +43,18 @@ int64_t Parameters::num_elements() const {
   return sum;
 }
 
+at::Device Parameters::device() const {
+  return entries_.empty() ? at::Device(at::kCPU) : entries_.front().tensor.device();
+}
+
+void Parameters::move_to(at::Device device) {
+  for (Entry& entry : entries_) {
+    const bool learns = entry.tensor.requires_grad();
+    entry.tensor = entry.tensor.detach().to(device);
+    entry.tensor.set_requires_grad(learns);
+  }
+}
+
 void Parameters::zero_gradients() {
   for (Entry& entry : entries_) entry.tensor.mutable_grad() = at::Tensor();
 }

@@ -30,7 +30,9 @@ class Parameters {
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
   int64_t num_elements() const;
-  void zero_gradients();  // drops them
+  at::Device device() const;        // of all; the CPU when there are none
+  void move_to(at::Device device);  // with whether each requires a gradient; gradients are dropped
+  void zero_gradients();            // drops them
 
  private:
   std::vector<Entry> entries_;

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
+#include "train/device.h"
 #include "train/loop.h"
 #include "train/settings_digest.h"
 #include "train/training_folder.h"
@@ -163,6 +164,8 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
                        static_cast<double>(trained.num_parameters) / 1e6, model.description.num_layers,
                        model.description.hidden_size));
 
+  network.parameters.move_to(require_device(settings.loop, false));
+
   LoopSettings loop = settings.loop;
   loop.folder = run.folder;
   loop.origin = describe_origin(settings);
@@ -187,6 +190,7 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
 
 PretrainResult pretrain(const PretrainSettings& settings, const std::function<void(const std::string&)>& tell,
                         const std::function<void(const StepLog&)>& on_step) {
+  (void)require_device(settings.loop, false);
   PretrainResult result;
   const bool rehearses = settings.loop.rehearsal > 0;
   result.training_folder = training_folder(settings.out);
@@ -208,6 +212,7 @@ PretrainResult pretrain(const PretrainSettings& settings, const std::function<vo
 
 TrainedModel pretrain_step(const Model& original, const PretrainSettings& settings, const fs::path& folder,
                            const std::function<void(const std::string&)>& tell) {
+  (void)require_device(settings.loop, false);
   PretrainSettings own = settings;
   own.resume = enter_step_folder(folder);
   return train_model(start_from(original), own, {settings.threads, nullptr, folder, tell}, {}).model;

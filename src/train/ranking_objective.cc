@@ -179,6 +179,7 @@ class Ranking final : public Objective {
     Network network;
     network.model = &model;
     network.parameters = load_parameters(model);
+    network.parameters.move_to(input_.device);
     network.encoder = std::make_unique<Encoder>(model.description, network.parameters);
     const std::unique_ptr<Arithmetic> arithmetic = make_arithmetic("fp32");
     ForwardContext context;

@@ -67,14 +67,15 @@ std::vector<std::string> pairs_of(const Dataset& data) {
   return pairs;
 }
 
-PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples) {
+PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples,
+                 at::Device device) {
   RaggedBatch batch;
   bool prompted = false;
   for (const Sequence* sequence : sequences) {
     batch.append(sequence->ids, sequence->types);
     prompted = prompted || sequence->prompt > 0;
   }
-  PackedBatch packed = pack(batch, std::move(samples));
+  PackedBatch packed = pack(batch, std::move(samples), device);
   if (prompted) {
     for (const Sequence* sequence : sequences) packed.prompts.push_back(sequence->prompt);
   }

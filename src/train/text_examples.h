@@ -38,6 +38,7 @@ std::vector<std::string> texts_of(const Dataset& data);
 std::vector<std::string> pairs_of(const Dataset& data);  // empty when texts stand alone
 
 // Sequences of one forward; their numbers are `samples`.
-PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples);
+PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples,
+                 at::Device device = at::kCPU);
 
 }  // namespace penjing::train

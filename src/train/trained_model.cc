@@ -9,6 +9,7 @@ namespace penjing::train {
 void describe_training(const LoopSettings& settings, const LoopResult& result, Json& details) {
   details.set("steps", result.steps);
   details.set("settings", digest_settings(settings));
+  details.set("device", settings.device);
   if (result.evaluations.empty()) return;
   Json scores = Json::object();
   for (const auto& [name, value] : result.evaluations.back().scores) scores.set(name, value);

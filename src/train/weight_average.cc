@@ -31,7 +31,8 @@ TensorMap WeightAverage::save(const Parameters& parameters) const {
 
 void WeightAverage::load(const Parameters& parameters, const TensorMap& saved) {
   std::size_t i = 0;
-  for (const Parameters::Entry& entry : parameters) values_[i++] = to_torch(saved.at(entry.name), entry.name);
+  for (const Parameters::Entry& entry : parameters)
+    values_[i++] = to_torch(saved.at(entry.name), entry.name).to(entry.tensor.device());
 }
 
 }  // namespace penjing::train

@@ -18,6 +18,7 @@ class ReferenceCase {
   ReferenceCase(const Json& json, at::ScalarType type);
 
   at::Tensor value(bool training = false);
+  void move_to(at::Device device);  // all that the loss is given and has learned; what it remembers follows
   // Of the student's tensors and of the loss' parameters, by the script's names.
   std::vector<std::pair<std::string, at::Tensor>> leaves() const;
   Loss& loss() { return *loss_; }

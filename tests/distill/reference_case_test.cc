@@ -171,6 +171,26 @@ LossInput ReferenceCase::input(bool training) const {
   return input;
 }
 
+void ReferenceCase::move_to(at::Device device) {
+  const auto move = [&](at::Tensor& x) {
+    if (!x.defined()) return;
+    at::Tensor moved = x.detach().to(device).requires_grad_(x.requires_grad());
+    for (auto& [name, input] : inputs_) {
+      if (input.is_same(x)) input = moved;
+    }
+    x = moved;
+  };
+  for (Side* side : {&student_, &teacher_}) {
+    move(side->logits), move(side->embeddings);
+    for (LayerOutputs& layer : side->layers) {
+      move(layer.rows), move(layer.query), move(layer.key), move(layer.value);
+      for (at::Tensor& scores : layer.scores) move(scores);
+    }
+  }
+  move(labels_);
+  parameters_.move_to(device);
+}
+
 at::Tensor ReferenceCase::value(bool training) {
   return loss_->value(input(training));
 }

@@ -66,6 +66,7 @@ int run_seeds(train::FinetuneSettings s, const CommonOptions& common) {
   if (train::read_launch_environment().distributed()) {
     fail(ErrorKind::kUnsupported, "--seeds: one process alone; with several ranks a run a seed");
   }
+  train::check_device(s);
   std::map<std::string, std::vector<double>> scores;
   Json runs = Json::array();
   for (const int64_t seed : seeds) {

@@ -69,7 +69,7 @@ class Classification final : public Objective {
       sequences.push_back(&texts_[i]);
       targets.push_back(targets_[i]);
     }
-    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()});
+    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor logits =
         run_head(network.model->description, network.parameters, HeadKind::kSequenceClassifier,
                  network.encoder->forward(batch, context), batch, at::Tensor(), context);

@@ -157,7 +157,7 @@ class MaskedLm final : public Objective {
                int64_t) const override {
     std::vector<const MaskedExample*> taken;
     for (const int64_t example : examples) taken.push_back(&at(example));
-    const auto [batch, targets] = pack_examples(taken, {examples.begin(), examples.end()});
+    const auto [batch, targets] = pack_examples(taken, {examples.begin(), examples.end()}, network.device());
     const at::Tensor hidden = network.encoder->forward(batch, context);
     LossSum result;
     result.sum = masked_lm_loss(network.model->description, network.parameters, hidden, batch,
@@ -213,7 +213,7 @@ class MaskedLm final : public Objective {
   }
 
   static std::pair<PackedBatch, Targets> pack_examples(std::span<const MaskedExample* const> examples,
-                                                       std::vector<int64_t> samples) {
+                                                       std::vector<int64_t> samples, at::Device device) {
     std::vector<const Sequence*> sequences;
     Targets targets;
     int64_t offset = 0;
@@ -222,7 +222,7 @@ class MaskedLm final : public Objective {
       targets.add(example->masks, offset);
       offset += static_cast<int64_t>(example->sequence.ids.size());
     }
-    return {pack(sequences, std::move(samples)), std::move(targets)};
+    return {pack(sequences, std::move(samples), device), std::move(targets)};
   }
 
   Params params_;
@@ -256,7 +256,7 @@ TaskResult MaskedLm::evaluate(const Network& network, const ForwardContext& cont
       taken.push_back(&held_back_[next++]);
       tokens += more;
     }
-    const auto [batch, targets] = pack_examples(taken, samples);
+    const auto [batch, targets] = pack_examples(taken, samples, network.device());
     const at::Tensor hidden = network.encoder->forward(batch, quiet);
     const MaskedGuesses guesses =
         guess_masked(network.model->description, network.parameters, hidden, batch,

@@ -70,7 +70,7 @@ class MultiLabel final : public Objective {
       for (const std::size_t label : labels_[static_cast<std::size_t>(examples[row])])
         target[static_cast<int64_t>(row)][static_cast<int64_t>(label)] = 1;
     }
-    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()});
+    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor logits =
         run_head(network.model->description, network.parameters, HeadKind::kSequenceClassifier,
                  network.encoder->forward(batch, context), batch, at::Tensor(), context);

@@ -78,7 +78,7 @@ class QuestionAnswering final : public Objective {
       starts.push_back(targets_[e].first);
       ends.push_back(targets_[e].second);
     }
-    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()});
+    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor logits =
         run_head(network.model->description, network.parameters, HeadKind::kQuestionAnswering,
                  network.encoder->forward(batch, context), batch, at::Tensor(), context);

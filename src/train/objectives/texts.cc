@@ -56,7 +56,7 @@ class Texts final : public Objective {
                int64_t) const override {
     std::vector<const Sequence*> sequences;
     for (const int64_t i : examples) sequences.push_back(&(*texts_)[i]);
-    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()});
+    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor hidden = network.encoder->forward(batch, context);
     const at::Tensor said =
         classifies_ ? run_head(network.model->description, network.parameters, HeadKind::kSequenceClassifier,

@@ -102,7 +102,7 @@ class Tokens final : public Objective {
       }
       begin += static_cast<int64_t>(sequences.back()->ids.size());
     }
-    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()});
+    const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor hidden = network.encoder->forward(batch, context);
     const at::Device device = hidden.device();
     const at::Tensor logits =

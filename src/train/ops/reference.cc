@@ -1,5 +1,8 @@
 #include "train/ops/reference.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/error.h"
 #include "base/rng.h"
 
@@ -32,30 +35,74 @@ at::Tensor draw_mask(const std::vector<int64_t>& keys, int64_t first, int64_t co
   return mask;
 }
 
-at::Tensor drop(const at::Tensor& x, const DropoutSite& dropout, const at::Tensor& row_keys) {
-  return dropout.probability > 0 ? x * keep_mask(x, dropout, row_keys) : x;
+constexpr int64_t kLow = 0xFFFFFFFF;  // the low word of a number
+
+// base/rng.h's philox4x32 by ATen's operations: 32-bit numbers in int64 tensors that can be broadcast. The
+// product of two wraps around modulo 2^64, as that of uint64_t does.
+std::array<at::Tensor, 4> philox(std::array<at::Tensor, 4> counter, std::array<uint32_t, 2> key) {
+  constexpr int64_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
+  constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
+  for (int round = 0; round < 10; ++round) {
+    const at::Tensor product0 = counter[0] * kMultiplier0, product1 = counter[2] * kMultiplier1;
+    const auto mixed = [&](const at::Tensor& product, const at::Tensor& with, uint32_t word) {
+      return product.bitwise_right_shift(32).bitwise_and(kLow).bitwise_xor(with).bitwise_xor(int64_t{word});
+    };
+    counter = {mixed(product1, counter[1], key[0]), product1.bitwise_and(kLow),
+               mixed(product0, counter[3], key[1]), product0.bitwise_and(kLow)};
+    key[0] += kWeyl0;
+    key[1] += kWeyl1;
+  }
+  return counter;
+}
+
+// draw_mask() on the keys' device, for all heads at once: [rows, heads, columns]; those of a head begin at
+// head << 20.
+at::Tensor draw_mask_there(const at::Tensor& keys, int64_t heads, int64_t columns, const DropoutSite& site) {
+  const at::TensorOptions numbers = keys.options();
+  const at::Tensor head = at::arange(heads, numbers).view({1, heads, 1}) * (int64_t{1} << 18);
+  const at::Tensor four = at::arange((columns + 3) / 4, numbers).view({1, 1, -1});
+  const at::Tensor low = keys.bitwise_and(kLow).view({-1, 1, 1});
+  const at::Tensor high = keys.bitwise_right_shift(32).bitwise_and(kLow).view({-1, 1, 1});
+  const auto words =
+      philox({head + four, low, high, at::full({1, 1, 1}, int64_t{fold(site.key.step)}, numbers)},
+             {fold(site.key.seed), site.site});
+  const at::Tensor drawn = at::stack(words, 3).flatten(2).narrow(2, 0, columns);
+  const auto threshold = static_cast<int64_t>(site.probability * 4294967296.0);
+  return drawn.ge(threshold).to(at::kFloat) * (1.0 / (1.0 - site.probability));
+}
+
+// FP32, or FP64.
+at::Tensor widened(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+}
+
+// residual + dropout(x), widened: rounded to the rows' type when all is done, as the kernels do.
+at::Tensor wide_sum(const at::Tensor& x, const at::Tensor& residual, const DropoutSite& dropout,
+                    const at::Tensor& row_keys) {
+  at::Tensor sum = widened(x);
+  if (dropout.probability > 0) sum = sum * keep_mask(sum, dropout, row_keys);
+  return residual.defined() ? sum + residual : sum;
 }
 
 }  // namespace
 
 at::Tensor keep_mask(const at::Tensor& like, const DropoutSite& dropout, const at::Tensor& row_keys) {
-  const at::Tensor keys = row_keys.to(at::kCPU).contiguous();
+  if (!like.device().is_cpu())
+    return draw_mask_there(row_keys, 1, like.size(1), dropout).squeeze(1).to(like.options());
+  const at::Tensor keys = row_keys.contiguous();
   const std::vector<int64_t> rows(keys.data_ptr<int64_t>(), keys.data_ptr<int64_t>() + keys.numel());
   return draw_mask(rows, 0, like.size(1), dropout).to(like.options());
 }
 
 at::Tensor dropout_add(const at::Tensor& x, const at::Tensor& residual, const DropoutSite& dropout,
                        const at::Tensor& row_keys) {
-  const at::Tensor kept = drop(x, dropout, row_keys);
-  return residual.defined() ? residual + kept : kept;
+  return wide_sum(x, residual, dropout, row_keys).to(x.scalar_type());
 }
 
 at::Tensor dropout_add_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& scale,
                             const at::Tensor& shift, const NormSpec& norm, const DropoutSite& dropout,
                             const at::Tensor& row_keys) {
-  const at::Tensor sum = reference::dropout_add(x, residual, dropout, row_keys);
-  const at::ScalarType wide = sum.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  at::Tensor y = sum.to(wide);
+  at::Tensor y = wide_sum(x, residual, dropout, row_keys);
   if (norm.kind == NormKind::kLayerNorm) {
     y = y - y.mean(1, true);
   }
@@ -64,7 +111,7 @@ at::Tensor dropout_add_norm(const at::Tensor& x, const at::Tensor& residual, con
   }
   y = y * scale;
   if (shift.defined()) y = y + shift;
-  return y.to(sum.scalar_type());
+  return y.to(x.scalar_type());
 }
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
@@ -89,6 +136,18 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
                      const std::vector<int64_t>& offsets, const std::vector<int64_t>& samples,
                      const AttentionShape& shape, const at::Tensor& bias, const DropoutSite& dropout,
                      AttentionScores* scores) {
+  const bool dropping = dropout.probability > 0, on_cpu = query.device().is_cpu();
+  at::Tensor all_masks;  // [tokens, heads, longest]; on a CPU each sequence's own, which is less to draw
+  if (dropping && !on_cpu) {
+    std::vector<int64_t> keys;
+    int64_t longest = 0;
+    for (std::size_t s = 0; s + 1 < offsets.size(); ++s) {
+      longest = std::max(longest, offsets[s + 1] - offsets[s]);
+      for (int64_t i = 0; i < offsets[s + 1] - offsets[s]; ++i) keys.push_back(samples[s] << 20 | i);
+    }
+    all_masks =
+        draw_mask_there(at::tensor(keys, at::kLong).to(query.device()), shape.num_heads, longest, dropout);
+  }
   std::vector<at::Tensor> contexts;
   const auto heads_of = [&](const at::Tensor& rows, int64_t begin, int64_t length) {
     return rows.narrow(0, begin, length).reshape({length, shape.num_heads, shape.head_dim}).transpose(0, 1);
@@ -109,7 +168,10 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
       scores->before.push_back(before);
       scores->after.push_back(after);
     }
-    if (dropout.probability > 0) {
+    if (dropping && !on_cpu) {
+      const at::Tensor mask = all_masks.narrow(0, begin, length).narrow(2, 0, length).transpose(0, 1);
+      after = (widened(after) * mask).to(after.scalar_type());
+    } else if (dropping) {
       std::vector<int64_t> keys;
       for (int64_t i = 0; i < length; ++i) keys.push_back(samples[s] << 20 | i);
       std::vector<at::Tensor> masks;

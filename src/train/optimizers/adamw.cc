@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/train_adamw/train_adamw.h"
+#include "train/ops/kernel_rows.h"
 #include "train/optimizer.h"
 
 namespace penjing::train {
@@ -21,6 +22,15 @@ class AdamW final : public Optimizer {
               double learning_rate, double gradient_scale) override {
     const OptimizerSettings& s = settings();
     const auto t = static_cast<double>(state.steps);
+    if (!has_kernel(w)) {
+      const at::Tensor scaled = g * gradient_scale;
+      const at::Tensor& m = state.parts[0].mul_(s.beta1).add_(scaled, 1 - s.beta1);
+      const at::Tensor& v = state.parts[1].mul_(s.beta2).addcmul_(scaled, scaled, 1 - s.beta2);
+      const at::Tensor root = v.sqrt().mul_(1 / std::sqrt(1 - std::pow(s.beta2, t))).add_(s.epsilon);
+      w.mul_(1 - learning_rate * rule.weight_decay)
+          .addcdiv_(m, root, -learning_rate / (1 - std::pow(s.beta1, t)));
+      return;
+    }
     const auto number = [](double v) { return static_cast<float>(v); };
     const auto& kernel = train_adamw::select();
     at::parallel_for(0, w.numel(), 32768, [&](int64_t begin, int64_t end) {

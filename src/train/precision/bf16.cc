@@ -53,7 +53,8 @@ class Bfloat16 final : public Arithmetic {
 
 extern const Precision bf16_precision;
 const Precision bf16_precision = {
-    "bf16", "BF16 rows and products, FP32 sums and master weights", "bf16", false,
-    []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Bfloat16>(); }};
+    "bf16", "BF16 rows and products, FP32 sums and master weights",
+    "bf16", false,
+    false,  []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Bfloat16>(); }};
 
 }  // namespace penjing::train

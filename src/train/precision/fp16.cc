@@ -60,6 +60,6 @@ class Float16 final : public Arithmetic {
 extern const Precision fp16_precision;
 const Precision fp16_precision = {
     "fp16", "FP16 rows and products, FP32 sums and master weights, emulated: exact and slow", "fp16", true,
-    []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Float16>(); }};
+    true,   []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Float16>(); }};
 
 }  // namespace penjing::train

@@ -18,7 +18,8 @@ class Float32 final : public Arithmetic {
 
 extern const Precision fp32_precision;
 const Precision fp32_precision = {
-    "fp32", "single precision", "fp32", false,
-    []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Float32>(); }};
+    "fp32", "single precision",
+    "fp32", false,
+    false,  []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Float32>(); }};
 
 }  // namespace penjing::train

@@ -58,6 +58,6 @@ class Float8 final : public Arithmetic {
 extern const Precision fp8_precision;
 const Precision fp8_precision = {
     "fp8", "products of E4M3 operands and E5M2 gradients, scaled by tensor, emulated", "fp8_e5m2", false,
-    []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Float8>(); }};
+    true,  []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Float8>(); }};
 
 }  // namespace penjing::train

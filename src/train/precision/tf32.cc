@@ -32,8 +32,9 @@ class Tf32 final : public Arithmetic {
 }  // namespace
 
 extern const Precision tf32_precision;
-const Precision tf32_precision = {"tf32", "operands of products with 10 bits of mantissa, emulated", "fp32",
-                                  false,
-                                  []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Tf32>(); }};
+const Precision tf32_precision = {
+    "tf32", "operands of products with 10 bits of mantissa, emulated",
+    "fp32", false,
+    true,   []() -> std::unique_ptr<Arithmetic> { return std::make_unique<Tf32>(); }};
 
 }  // namespace penjing::train
