@@ -20,6 +20,7 @@ std::string class_prefix(const Model& model) {
         return name.substr(0, at);
     }
   }
+  if (model.description.family == "bilstm") return "BiLstm";
   return model.description.family == "distilbert" ? "DistilBert" : "Bert";
 }
 

@@ -58,7 +58,8 @@ TEST_F(AugmentCommand, CandidatesAreThoseOfFillMask) {
         run_program({{"fill-mask", path("model"), masked[w - 1], "--top-k", "4", "--json"}});
     ASSERT_EQ(filled.status, 0) << filled.err;
     std::set<std::string> wanted;
-    for (const Json& word : Json::parse(filled.out, "out").as_array("")) {
+    const Json list = Json::parse(filled.out, "out");
+    for (const Json& word : list.as_array("")) {
       const std::string token = word.find("token_str")->as_string("");
       if (!token.starts_with("##") && !token.starts_with("[")) wanted.insert(token);
     }
