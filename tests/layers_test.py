@@ -26,6 +26,7 @@ SOURCES = {"METHOD": "{module}/methods/{name}.cc", "ARCHITECTURE": "model/archit
            "COMMAND": "cli/commands/{name}.cc", "TRAIN_COMMAND": "cli/train_commands/{name}.cc",
            "TASK": "eval/tasks/{name}.cc", "KERNEL": "{folder}/{name}.cc", "OBJECTIVE": "train/objectives/{name}.cc",
            "OPTIMIZER": "train/optimizers/{name}.cc", "PRECISION": "train/precision/{name}.cc",
+           "AUGMENT_METHOD": "augment/methods/{name}.cc",
            "LOSS": "distill/losses/{name}.cc"}
 
 

@@ -108,6 +108,10 @@ std::vector<std::vector<LinearSpec>> linear_groups(const Description& d) {
       groups.push_back({feed_forward->down});
     } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
       groups.push_back({bottleneck->linear});
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+      // The products with the state of the step before stay floats: rounding would be fed back at every
+      // token.
+      groups.push_back({recurrent->forward_input, recurrent->backward_input});
     }
   }
   return groups;

@@ -21,18 +21,6 @@ std::string lower(std::string text) {
   return text;
 }
 
-bool is_header(const std::vector<std::string>& cells) {
-  static constexpr std::array kNames = {
-      "text",      "sentence",  "sentence1",  "sentence2", "label",      "labels",  "score",
-      "category",  "intent",    "class",      "review",    "question",   "premise", "hypothesis",
-      "query",     "index",     "similarity", "quality",   "gold_label", "tag",     "target",
-      "sentiment", "utterance", "passage",    "anchor",    "positive"};
-  return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) {
-    const std::string name = lower(cell);
-    return std::any_of(kNames.begin(), kNames.end(), [&](const char* known) { return name == known; });
-  });
-}
-
 // Splits delimiter-separated text; with `quotes`, cells may be quoted as RFC 4180 says.
 class CellReader {
  public:
@@ -159,6 +147,18 @@ Table read_json_list(const std::filesystem::path& path, const std::string& key) 
 
 }  // namespace
 
+bool is_table_header(const std::vector<std::string>& cells) {
+  static constexpr std::array kNames = {
+      "text",      "sentence",  "sentence1",  "sentence2", "label",      "labels",  "score",
+      "category",  "intent",    "class",      "review",    "question",   "premise", "hypothesis",
+      "query",     "index",     "similarity", "quality",   "gold_label", "tag",     "target",
+      "sentiment", "utterance", "passage",    "anchor",    "positive"};
+  return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) {
+    const std::string name = lower(cell);
+    return std::any_of(kNames.begin(), kNames.end(), [&](const char* known) { return name == known; });
+  });
+}
+
 std::string Table::where(std::size_t row) const {
   return fmt::format("{}: line {}", name, lines[row]);
 }
@@ -192,7 +192,7 @@ Table read_table(const std::filesystem::path& path, const std::string& key) {
     if (cells.size() == 1 && cells[0].empty()) continue;
     if (wanted == 0) {
       wanted = cells.size();
-      if (is_header(cells)) {
+      if (is_table_header(cells)) {
         table.columns = cells;
         continue;
       }

@@ -20,6 +20,10 @@ struct Table {
   std::size_t find(const std::string& column) const;
 };
 
+// Whether one of the cells is a name that people give columns ("text", "label", "sentence1", ...), without
+// regard to case.
+bool is_table_header(const std::vector<std::string>& cells);
+
 // Reads a table by what the file is:
 //   .jsonl  an object a line; numbers and booleans become their text, lists of such their JSON
 //           text, other values are refused

@@ -109,6 +109,8 @@ bool is_linear(const Description& description, std::string_view module) {
         return true;
     } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
       if (is(bottleneck->linear)) return true;
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+      if (is(recurrent->forward_input) || is(recurrent->backward_input)) return true;
     }
   }
   return description.embedding.has_projection && is(description.embedding.projection);

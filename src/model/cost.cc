@@ -48,6 +48,11 @@ class Counter {
     } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
       add("bottleneck", block.layer, parameters_of(bottleneck->linear),
           flops_of(bottleneck->linear, length_));
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+      for (const LinearSpec* spec : {&recurrent->forward_input, &recurrent->forward_hidden,
+                                     &recurrent->backward_input, &recurrent->backward_hidden}) {
+        add("recurrent", block.layer, parameters_of(*spec), flops_of(*spec, length_));
+      }
     } else {
       add("layer_norm", block.layer, parameters_of(std::get<NormSpec>(block.part)), 0);
     }

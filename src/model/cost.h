@@ -9,8 +9,8 @@ namespace penjing {
 
 // Parameters and floating-point operations (2 per multiply-add) of the parts of a model, from its description
 // alone. Parts: "embeddings", "attention" (Q, K, V and output projections), "scores" (Q K^T and P V),
-// "feed_forward", "bottleneck", "layer_norm", "pooler", "heads". LayerNorm, softmax and activations count no
-// FLOPs, as in the papers.
+// "feed_forward", "bottleneck", "recurrent", "layer_norm", "pooler", "heads". LayerNorm, softmax and
+// activations count no FLOPs, as in the papers.
 struct PartCost {
   std::string part;
   int layer = -1;  // -1: not in a layer

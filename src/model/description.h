@@ -35,7 +35,7 @@ enum class PositionScheme {
   kRelativeBuckets /* MPNet, T5 */,
   kRotary
 };
-enum class BlockKind { kAttention, kFeedForward, kBottleneck, kNorm };
+enum class BlockKind { kAttention, kFeedForward, kBottleneck, kNorm, kRecurrent };
 
 // y = x W^T + b. `name` is the module's name in the checkpoint, in canonical form (without a "bert." prefix):
 // "encoder.layer.0.attention.self.query"; its tensors are name + ".weight" etc. (model/linear.h).
@@ -99,22 +99,44 @@ struct BottleneckSpec {
   Activation activation = Activation::kNone;
 };
 
+// A bidirectional LSTM (Hochreiter and Schmidhuber 1997, with Gers' forget gate; PyTorch's nn.LSTM). Of each
+// direction, from zeros, h and c of `size` features:
+//   (i, f, g, o) = input(x_t) + hidden(h_{t-1})        4 * size features, in this order as in PyTorch
+//   c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)      h_t = sigmoid(o) tanh(c_t)
+// y_t = (forward h_t, backward h_t), 2 * size features. The bias of `input` is PyTorch's bias_ih + bias_hh;
+// `hidden` has none.
+struct RecurrentSpec {
+  LinearSpec forward_input, forward_hidden, backward_input, backward_hidden;
+  int64_t size = 0;
+  bool restarts = false;  // from zeros wherever the token type changes: the texts of a pair by themselves
+};
+
 struct Block {
   std::string name;  // "encoder.layer.0.attention"
   int layer = 0;     // which layer of the family it belongs to, for reports
   int input = 0, residual = kNoValue;
   NormPlace norm_place = NormPlace::kPost;
   NormSpec norm;  // where norm_place is not kNone; the norm of a kNorm block is its part
-  std::variant<AttentionSpec, FeedForwardSpec, BottleneckSpec, NormSpec> part;
+  std::variant<AttentionSpec, FeedForwardSpec, BottleneckSpec, NormSpec, RecurrentSpec> part;
 
   BlockKind kind() const { return static_cast<BlockKind>(part.index()); }
 };
 
 enum class HeadKind { kPooler, kSequenceClassifier, kTokenClassifier, kMaskedLm, kQuestionAnswering };
 
-// A head is a short chain on the encoder's output: [gather first token] dense+activation [norm] projection.
+// What a head of whole sequences reads of the encoder's output.
+enum class HeadInput {
+  kFirstToken,
+  kEnds,  // of a bidirectional recurrent block the last states: forward at the last token, backward at the
+          // first
+  kCompared,  // (h1, h2, |h1 - h2|, h1 * h2) of the ends of tokens of type 0 and of type 1; without the
+              // latter h2 is 0
+};
+
+// A head is a short chain on the encoder's output: [input] dense+activation [norm] projection.
 struct HeadSpec {
   HeadKind kind = HeadKind::kPooler;
+  HeadInput input = HeadInput::kFirstToken;
   bool has_dense = false;
   LinearSpec dense;
   Activation activation = Activation::kTanh;

@@ -82,6 +82,11 @@ void check_structure(const Model& model) {
       (void)resolve_linear(model, feed_forward->down);
     } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
       (void)resolve_linear(model, bottleneck->linear);
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+      for (const LinearSpec* spec : {&recurrent->forward_input, &recurrent->forward_hidden,
+                                     &recurrent->backward_input, &recurrent->backward_hidden}) {
+        (void)resolve_linear(model, *spec);
+      }
     } else {
       check_norm(model.tensors, std::get<NormSpec>(block.part));
     }

@@ -108,15 +108,19 @@ void Executor::run(const TokenSpan* tokens, Tap* tap) {
     attention_.reserve(*tokens, pool_.num_threads(), program_.max_head_dim, program_.adds_to_scores);
   }
   for (const Segment& segment : program_.segments) {
-    const int64_t own_panels = segment.attention || any_wanted_ ? 0 : panels_to_own();
+    const int64_t own_panels = segment.mixes || any_wanted_ ? 0 : panels_to_own();
     if (observer_ != nullptr) {
       observed_segment_ = &segment;
       observed_panels_ = own_panels;
       pieces_.assign(static_cast<std::size_t>((segment.end - segment.begin) * (own_panels + 1)), {});
     }
-    if (segment.attention) {
-      const auto& step = std::get<AttentionStep>(program_.steps[static_cast<std::size_t>(segment.begin)]);
-      observe(segment.begin, own_panels, 0, [&] { run_attention(step, *tokens); });
+    if (segment.mixes) {
+      const Step& step = program_.steps[static_cast<std::size_t>(segment.begin)];
+      const auto* attention = std::get_if<AttentionStep>(&step);
+      observe(segment.begin, own_panels, 0, [&] {
+        attention != nullptr ? run_attention(*attention, *tokens)
+                             : run_recurrent(std::get<RecurrentStep>(step), *tokens);
+      });
     } else {
       run_segment(segment, own_panels, tap);
     }
@@ -192,6 +196,16 @@ void Executor::run_attention(const AttentionStep& step, const TokenSpan& tokens)
                   .integer = step.integer,
                   .relative = bias != nullptr ? bias->values.data() + bias->reach : nullptr,
                   .relative_stride = bias != nullptr ? bias->stride() : 0});
+}
+
+void Executor::run_recurrent(const RecurrentStep& step, const TokenSpan& tokens) {
+  const auto linear = [&](int index) { return &program_.linears[static_cast<std::size_t>(index)]; };
+  recurrent_.run(tokens, pool_, pointwise_,
+                 {.x = {floats(step.x_forward, {0, 0}), floats(step.x_backward, {0, 0})},
+                  .hidden = {linear(step.forward), linear(step.backward)},
+                  .y = floats(step.y, {0, 0}),
+                  .size = step.size,
+                  .restarts = step.restarts});
 }
 
 void Executor::run_on_panel(const Step& step, Place place) {

@@ -13,6 +13,7 @@
 #include "predict/tap.h"
 #include "runtime/attention_op.h"
 #include "runtime/program.h"
+#include "runtime/recurrent_op.h"
 #include "runtime/step_observer.h"
 #include "runtime/token_span.h"
 
@@ -36,7 +37,7 @@ class Executor {
   const float* output() const { return const_cast<Executor*>(this)->floats(program_.output, {0, 0}); }
   PanelShape shape() const { return shape_; }
 
-  // tokens: what attention steps need; null for a head, which has none. tap may be null.
+  // tokens: what attention and recurrent steps need; null for a head, which has none. tap may be null.
   void run(const TokenSpan* tokens, Tap* tap);
 
  private:
@@ -56,6 +57,7 @@ class Executor {
   void run_on_panel(const Step& step, Place place);
   void run_together(const Step& step, int64_t first_panel);
   void run_attention(const AttentionStep& step, const TokenSpan& tokens);
+  void run_recurrent(const RecurrentStep& step, const TokenSpan& tokens);
   // target, where it is not null, takes the place of the products' own slots: panels of all tokens (taps).
   void run_products(std::span<const Product> products, int64_t first_panel, float* target);
   void run_chunk(const Product& product, Place place, int64_t n_begin, int64_t n_end, float* target);
@@ -70,6 +72,7 @@ class Executor {
   const pointwise::Kernel& pointwise_;
   const quantize::Kernel& quantize_;
   AttentionOp attention_;
+  RecurrentOp recurrent_;
   StepEvent::Phase phase_;
   StepObserver* observer_;
   std::vector<AlignedBuffer<std::byte>> buffers_;

@@ -60,7 +60,7 @@ Linear resolve_projection(const Model& model, const HeadSpec& spec) {
 
 Program plan_head_program(const Model& model, const HeadSpec& spec, LinearPacker& packer) {
   ProgramBuilder builder(model, packer);
-  int x = builder.add_input(model.description.hidden_size);
+  int x = builder.add_input((spec.input == HeadInput::kCompared ? 4 : 1) * model.description.hidden_size);
   if (spec.has_dense) {
     ProgramBuilder::ProductRequest request;
     request.linear = resolve_linear(model, spec.dense);
@@ -128,7 +128,10 @@ std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker&
     } else {
       head.program = plan_head_program(model, *spec, packer);
       const bool first = kind == OutputKind::kPooled || kind == OutputKind::kClassLogits;
-      head.rows = first ? Head::Rows::kFirstTokens : Head::Rows::kTokens;
+      head.rows = !first                                ? Head::Rows::kTokens
+                  : spec->input == HeadInput::kEnds     ? Head::Rows::kEnds
+                  : spec->input == HeadInput::kCompared ? Head::Rows::kCompared
+                                                        : Head::Rows::kFirstTokens;
     }
   }
   head.kind = kind;

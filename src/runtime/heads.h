@@ -12,7 +12,7 @@ namespace penjing {
 // What comes after the encoder for one output kind: rows of its output are picked or pooled into the input of
 // a small program, which runs through the same executor as the encoder.
 struct Head {
-  enum class Rows { kFirstTokens, kTokens, kPooled };
+  enum class Rows { kFirstTokens, kTokens, kPooled, kEnds, kCompared };
   OutputKind kind = OutputKind::kEmbedding;
   Rows rows = Rows::kFirstTokens;
   PoolingSpec pooling;  // kPooled

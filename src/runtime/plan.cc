@@ -70,6 +70,11 @@ class EncoderPlanner {
         y = builder_.add_product(std::move(request), block.layer);
         break;
       }
+      case BlockKind::kRecurrent:
+        if (residual >= 0)
+          fail(ErrorKind::kUnsupported, "{}: a residual around a recurrent block", block.name);
+        y = plan_recurrent(std::get<RecurrentSpec>(block.part), x, block.layer);
+        break;
       case BlockKind::kNorm:
         break;  // above
     }
@@ -107,6 +112,14 @@ class EncoderPlanner {
     ProgramBuilder::ProductRequest down = product(spec.down, inner);
     down.residual = residual;
     return builder_.add_product(std::move(down), layer);
+  }
+
+  int plan_recurrent(const RecurrentSpec& spec, int x, int layer) {
+    std::vector<ProgramBuilder::ProductRequest> requests;
+    requests.push_back(product(spec.forward_input, x));
+    requests.push_back(product(spec.backward_input, x));
+    const std::vector<int> inputs = builder_.add_products(std::move(requests), layer);
+    return builder_.add_recurrent(spec, inputs[0], inputs[1]);
   }
 
   const Model& model_;

@@ -35,6 +35,9 @@ SlotUse slots_of(const Step& step) {
   } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
     for (const int slot : {attention->q, attention->k, attention->v}) read(slot);
     use.writes.push_back(attention->y);
+  } else if (const auto* recurrent = std::get_if<RecurrentStep>(&step)) {
+    for (const int slot : {recurrent->x_forward, recurrent->x_backward}) read(slot);
+    use.writes.push_back(recurrent->y);
   } else if (const auto* norm = std::get_if<NormStep>(&step)) {
     read(norm->x);
     use.writes.push_back(norm->y);
@@ -56,8 +59,10 @@ namespace {
 std::vector<Segment> cut_segments(const std::vector<Step>& steps) {
   std::vector<Segment> segments;
   for (int i = 0; i < static_cast<int>(steps.size()); ++i) {
-    const bool attention = std::holds_alternative<AttentionStep>(steps[static_cast<std::size_t>(i)]);
-    if (segments.empty() || attention || segments.back().attention) segments.push_back({i, i, attention});
+    const Step& step = steps[static_cast<std::size_t>(i)];
+    const bool mixes =
+        std::holds_alternative<AttentionStep>(step) || std::holds_alternative<RecurrentStep>(step);
+    if (segments.empty() || mixes || segments.back().mixes) segments.push_back({i, i, mixes});
     segments.back().end = i + 1;
   }
   return segments;
@@ -73,7 +78,7 @@ void mark_local_slots(Program& program) {
       for (const auto* list : {&use.reads, &use.writes}) {
         for (const int slot : *list) {
           int& known = used_in[static_cast<std::size_t>(slot)];
-          if (segment.attention || (known >= 0 && known != s))
+          if (segment.mixes || (known >= 0 && known != s))
             program.slots[static_cast<std::size_t>(slot)].local = false;
           known = s;
         }
@@ -318,6 +323,33 @@ int ProgramBuilder::add_attention(const AttentionSpec& spec, int q, int k, int v
   if (spec.position.scheme == PositionScheme::kRelativeBuckets) step.bias = find_bias(spec);
   program_.adds_to_scores = program_.adds_to_scores || spec.window > 0 || step.bias >= 0;
   return y;
+}
+
+// Whatever the weight is stored as: its product is fed back token after token, and any rounding with it.
+int ProgramBuilder::pack_floats(const LinearSpec& spec) {
+  Linear linear = resolve_linear(model_, spec);
+  if (linear.kind != LinearKind::kDense || linear.weight.type != DType::kF32) {
+    linear.weight = Tensor::from_floats({spec.out, spec.in}, dense_weight(linear));
+    linear.kind = LinearKind::kDense;
+  }
+  std::vector<PackedLinear> packed = packer_.pack(linear);
+  if (packed.size() != 1 || packed[0].input != nullptr)
+    fail(ErrorKind::kInternal, "{}: a recurrent product that does not read floats", spec.name);
+  program_.linears.push_back(std::move(packed[0]));
+  return static_cast<int>(program_.linears.size()) - 1;
+}
+
+int ProgramBuilder::add_recurrent(const RecurrentSpec& spec, int x_forward, int x_backward) {
+  RecurrentStep step;
+  step.x_forward = x_forward;
+  step.x_backward = x_backward;
+  step.forward = pack_floats(spec.forward_hidden);
+  step.backward = pack_floats(spec.backward_hidden);
+  step.size = spec.size;
+  step.restarts = spec.restarts;
+  step.y = add_slot(2 * spec.size);
+  program_.steps.push_back(step);
+  return step.y;
 }
 
 Program ProgramBuilder::finish(int output) {

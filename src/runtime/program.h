@@ -19,10 +19,10 @@ namespace penjing {
 // never alive together share a buffer, so the memory of a forward is the widest moment of the model, not its
 // sum.
 //
-// All steps but attention work on each panel by itself. So the steps between two attentions are a segment,
-// which a thread runs on a panel from its first step to its last while the panel's data stay in the thread's
-// second cache, without waiting for other threads. A slot that lives inside one segment is local: it needs
-// the room of one panel a thread, however many tokens there are.
+// All steps but attention and recurrence work on each panel by itself. So the steps between two of those are
+// a segment, which a thread runs on a panel from its first step to its last while the panel's data stay in
+// the thread's second cache, without waiting for other threads. A slot that lives inside one segment is
+// local: it needs the room of one panel a thread, however many tokens there are.
 
 struct Slot {
   int64_t features = 0;
@@ -63,6 +63,14 @@ struct AttentionStep {
   bool integer = false;
   int bias = -1;  // of Program::biases
 };
+// A bidirectional LSTM whose products with the inputs are in x_forward and x_backward
+// (runtime/recurrent_op.h).
+struct RecurrentStep {
+  int x_forward = 0, x_backward = 0, y = 0;
+  int forward = 0, backward = 0;  // linears of the states
+  int64_t size = 0;
+  bool restarts = false;
+};
 struct NormStep {
   int norm = 0, x = 0, y = 0;
 };
@@ -77,17 +85,18 @@ struct TapStep {
   bool is_product = false;
   Product product;
 };
-using Step = std::variant<ConvertStep, ProductStep, AttentionStep, NormStep, NormalizeStep, TapStep>;
+using Step =
+    std::variant<ConvertStep, ProductStep, AttentionStep, RecurrentStep, NormStep, NormalizeStep, TapStep>;
 
 struct Site {
   std::string name;  // "encoder.layer.0.attention.self.query.in"
   int layer = -1;    // -1 outside the layers
 };
 
-// Steps [begin, end): one attention, or steps of which none is.
+// Steps [begin, end): one that mixes tokens (attention, recurrence), or steps of which none does.
 struct Segment {
   int begin = 0, end = 0;
-  bool attention = false;
+  bool mixes = false;
 };
 
 // What relative positions add to the scores, by head and distance, which layers share.
@@ -150,6 +159,8 @@ class ProgramBuilder {
   int add_norm(const NormSpec& spec, int x, bool in_place, int layer);
   int add_normalize(int x);
   int add_attention(const AttentionSpec& spec, int q, int k, int v);
+  // x_forward, x_backward: what the spec's inputs gave.
+  int add_recurrent(const RecurrentSpec& spec, int x_forward, int x_backward);
   void add_tap(const std::string& site, int x, int layer);
   int64_t features(int slot) const { return program_.slots[static_cast<std::size_t>(slot)].features; }
   const Model& model() const { return model_; }
@@ -159,6 +170,7 @@ class ProgramBuilder {
  private:
   int add_slot(int64_t features, InputFormat format = InputFormat::kFloat);
   int find_bias(const AttentionSpec& spec);
+  int pack_floats(const LinearSpec& spec);
   bool made_by_integers(std::initializer_list<int> slots) const;
   // Converts a slot once, however many products read it.
   int find_converted(int x, const std::shared_ptr<const InputConverter>& converter);

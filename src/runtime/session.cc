@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <string>
 
 #include "base/error.h"
@@ -9,6 +10,7 @@
 #include "runtime/panel_rows.h"
 #include "runtime/plan.h"
 #include "runtime/pooling.h"
+#include "runtime/recurrent_op.h"
 
 namespace penjing {
 namespace {
@@ -200,6 +202,39 @@ void Session::pool_rows(const Head& head, const Request& request, int64_t first,
   clear_surplus_lanes(target, shape, pooled);
 }
 
+void Session::gather_ends(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
+                          float* target) {
+  const PanelShape shape{slice_rows};
+  const int64_t features = model_->encoder.output_features(), half = features / 2;
+  const bool compared = head.rows == Head::Rows::kCompared;
+  pool_->parallel_for(slice_rows, [&](int64_t row, int) {
+    const int64_t sequence = slice_begin + row, begin = tokens.begin(sequence);
+    const TokenRun first_run = find_run(tokens, sequence, begin, compared);
+    const int64_t after = begin + first_run.length;
+    const bool has_second = after < begin + tokens.length(sequence);
+    const TokenRun second_run = has_second ? find_run(tokens, sequence, after, compared) : TokenRun{};
+    // Feature f of the ends of a run; of none 0.
+    const auto end_of = [&](const TokenRun& run, int64_t f) {
+      if (run.length == 0) return 0.0f;
+      const int64_t token = run.begin + (f < half ? run.length - 1 : 0);
+      return encoder_
+          .output()[token_offset(token, features) + f * encoder_.shape().width(token / kPanelTokens)];
+    };
+    float* to = target + token_offset(row, head.program.input_features());
+    const int64_t stride = shape.width(row / kPanelTokens);
+    for (int64_t f = 0; f < features; ++f) {
+      const float first = end_of(first_run, f);
+      to[f * stride] = first;
+      if (!compared) continue;
+      const float second = end_of(second_run, f);
+      to[(features + f) * stride] = second;
+      to[(2 * features + f) * stride] = std::abs(first - second);
+      to[(3 * features + f) * stride] = first * second;
+    }
+  });
+  clear_surplus_lanes(target, shape, head.program.input_features());
+}
+
 void Session::gather_rows(const int64_t* tokens, int64_t num_rows, float* target) {
   const PanelShape shape{num_rows};
   const int64_t features = model_->encoder.output_features();
@@ -247,6 +282,8 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
                 mean_rows(head, request, first, tokens, done, slice, executor.input());
               } else if (head.rows == Head::Rows::kPooled) {
                 pool_rows(head, request, first, tokens, done, slice, executor.input());
+              } else if (head.rows == Head::Rows::kEnds || head.rows == Head::Rows::kCompared) {
+                gather_ends(head, tokens, done, slice, executor.input());
               } else {
                 gather_rows(picked_.data() + done, slice, executor.input());
               }

@@ -57,6 +57,9 @@ class Session : public Predictor {
   template <typename Body>
   void observe(StepEvent::Phase phase, const Program& program, int64_t num_rows, const TokenSpan* tokens,
                Body body);
+  // The rows of HeadInput::kEnds and kCompared.
+  void gather_ends(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
+                   float* target);
   void gather_rows(const int64_t* tokens, int64_t num_rows, float* target);
   void write_rows(const Executor& executor, int64_t dim, float* rows);
   // Writes the rows of the sequences [first, last) of the batch, which are `tokens`.

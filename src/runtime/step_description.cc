@@ -44,6 +44,8 @@ class Describer {
       result_.activation_bytes = slot_bytes(convert->x) + slot_bytes(convert->converted);
     } else if (const auto* attention = std::get_if<AttentionStep>(&step)) {
       describe_attention(*attention);
+    } else if (const auto* recurrent = std::get_if<RecurrentStep>(&step)) {
+      describe_recurrent(*recurrent);
     } else if (const auto* norm = std::get_if<NormStep>(&step)) {
       result_.kind = "norm";
       result_.operation = "norm";
@@ -131,6 +133,18 @@ class Describer {
       }
     }
     for (const int input : inputs) result_.activation_bytes += slot_bytes(input);
+  }
+
+  void describe_recurrent(const RecurrentStep& step) {
+    result_.kind = "recurrent";
+    name_after_tap(step.y);
+    result_.operation = "states";
+    for (const int index : {step.forward, step.backward}) {
+      const PackedLinear& linear = program_.linears[static_cast<std::size_t>(index)];
+      result_.operations += 2 * linear.in * linear.out * event_.num_tokens;
+      result_.weight_bytes += static_cast<int64_t>(linear.matrix->bytes());
+    }
+    result_.activation_bytes = slot_bytes(step.x_forward) + slot_bytes(step.x_backward) + slot_bytes(step.y);
   }
 
   // Q K^T and P V: 4 operations for each query, key and feature of a head; queries see all keys of their

@@ -9,8 +9,8 @@ namespace penjing {
 
 // What one step is and what it has to do, for people.
 struct StepDescription {
-  std::string
-      kind;  // "product", "attention", "norm", "quantize", "normalize", "embedding", "pooling", "rows"
+  std::string kind;  // "product", "attention", "recurrent", "norm", "quantize", "normalize", "embedding",
+                     // "pooling", "rows"
   std::string operation;  // module name without its layer: "attention.self.query + key + value"
   int layer = -1;         // -1 outside the layers
   Arithmetic arithmetic = Arithmetic::kF32;  // of the operations

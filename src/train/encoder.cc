@@ -5,6 +5,7 @@
 #include "train/architecture_support.h"
 #include "train/fake_quant_attention.h"
 #include "train/ops/as_runtime.h"
+#include "train/recurrent.h"
 
 namespace penjing::train {
 
@@ -97,6 +98,9 @@ class Forward {
       y = run_attention(*attention, block, index, x, from == kNoValue ? x : values[from]);
     } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
       y = run_feed_forward(*feed_forward, block.layer, x);
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+      y = context_.arithmetic->round(run_recurrent(*recurrent, parameters_, x, batch_, block.layer, context_),
+                                     block.name);
     } else {
       const auto& bottleneck = std::get<BottleneckSpec>(block.part);
       y = activated(linear(parameters_, bottleneck.linear, x, block.layer, context_), bottleneck.activation,

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "train/encoder.h"
+#include "train/recurrent.h"
 
 namespace penjing::train {
 
@@ -85,7 +86,10 @@ at::Tensor run_head(const Description& description, const Parameters& parameters
   if (head == nullptr) fail(ErrorKind::kInput, "the model has no head for this task");
   const bool first = kind == HeadKind::kSequenceClassifier || kind == HeadKind::kPooler;
   const at::Tensor picked = first ? batch.first_tokens() : rows;
-  at::Tensor x = picked.defined() ? hidden.index_select(0, picked) : hidden;
+  const bool from_ends = first && head->input != HeadInput::kFirstToken;
+  at::Tensor x = from_ends          ? recurrent_ends(head->input, hidden, batch)
+                 : picked.defined() ? hidden.index_select(0, picked)
+                                    : hidden;
   if (head->has_dense) {
     x = linear(parameters, head->dense, x, -1, context);
     if (head->activation != Activation::kNone) {

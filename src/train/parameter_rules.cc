@@ -41,6 +41,9 @@ Located locate(const std::string& name, const Description& d) {
                below(feed_forward->gate.name);
     } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
       inside = inside || below(bottleneck->linear.name);
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+      inside = inside || below(recurrent->forward_input.name) || below(recurrent->forward_hidden.name) ||
+               below(recurrent->backward_input.name) || below(recurrent->backward_hidden.name);
     }
     if (inside) return {Place::kLayer, block.layer};
   }

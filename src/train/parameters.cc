@@ -127,6 +127,11 @@ class Walk {
         if (feed_forward->gated) layer(feed_forward->gate);
       } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
         layer(bottleneck->linear);
+      } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
+        for (const LinearSpec* spec : {&recurrent->forward_input, &recurrent->forward_hidden,
+                                       &recurrent->backward_input, &recurrent->backward_hidden}) {
+          layer(*spec);
+        }
       }
       if (const auto* alone = std::get_if<NormSpec>(&block.part)) norm(*alone);
       if (block.norm_place != NormPlace::kNone) norm(block.norm);

@@ -90,5 +90,40 @@ TEST_F(DistillCommand, GoesOnToTheSameBytes) {
   EXPECT_EQ(sha256_file(path("out/model.safetensors")), sha256_file(path("whole/model.safetensors")));
 }
 
+// A student of another kind: made, taught without labels, run, quantized; and a second one taught by labels
+// alone.
+TEST_F(DistillCommand, TeachesABiLstm) {
+  const ProgramResult made = run_program({{"student", path("teacher"), "--method", "bilstm", "--units", "10",
+                                           "--embedding", "16", "--dense", "8", "--out", path("bilstm")}});
+  ASSERT_EQ(made.status, 0) << made.err;
+  const std::vector<std::string> how = {"--task", "classification", "--data", path("data"),      "--epochs",
+                                        "12",     "--batch-size",   "4",      "--learning-rate", "1e-2",
+                                        "--quiet"};
+  std::vector<std::string> distil = {"distill",        path("bilstm"),
+                                     "--teacher",      path("teacher"),
+                                     "--out",          path("taught"),
+                                     "--losses",       R"([{"loss": "mse", "params": {"of": "logits"}}])",
+                                     "--label-weight", "0",
+                                     "--no-cache"};
+  std::vector<std::string> finetune = {"finetune", path("bilstm"), "--out", path("tuned")};
+  for (auto* command : {&distil, &finetune}) {
+    command->insert(command->end(), how.begin(), how.end());
+    const ProgramResult trained = run_program({*command});
+    ASSERT_EQ(trained.status, 0) << trained.err;
+  }
+  const ProgramResult small = run_program({{"quantize", path("taught"), "--out", path("int8")}});
+  ASSERT_EQ(small.status, 0) << small.err;
+  for (const char* model : {"taught", "tuned", "int8"}) {
+    const ProgramResult scored = run_program({{"eval", path(model), "--task", "classification", "--data",
+                                               path("data"), "--split", "dev", "--json"}});
+    ASSERT_EQ(scored.status, 0) << scored.err;
+    const Json json = Json::parse(scored.out, "out");
+    EXPECT_EQ(json.find("metrics")->find("accuracy")->find("value")->as_double(""), 1) << model;
+  }
+  EXPECT_EQ(run_program({{"classify", path("int8"), "the cat sat"}}).out.find("0"), 0u);
+  const ProgramResult inspected = run_program({{"inspect", path("taught")}});
+  EXPECT_NE(inspected.out.find("recurrent"), std::string::npos) << inspected.out << inspected.err;
+}
+
 }  // namespace
 }  // namespace penjing

@@ -22,9 +22,8 @@
 #include "base/thread_pool.h"
 #include "compress/cast.h"
 #include "compress/params.h"
-#include "compress/second_moment.h"
+#include "compress/principal_components.h"
 #include "compress/vocabulary_cut.h"
-#include "numerics/symmetric_eigen.h"
 
 namespace penjing {
 
@@ -92,43 +91,9 @@ Table encode_pieces(Predictor& predictor, const Tokenizer& tokenizer, const Voca
 
 // The share of the variance within the directions kept.
 double project_to(Table& table, int64_t dimensions, ThreadPool& pool) {
-  const int64_t width = table.width;
-  const auto n = static_cast<double>(table.count);
-  std::vector<double> mean(static_cast<std::size_t>(width), 0), covariance;
-  for (int64_t i = 0; i < table.count; ++i) {
-    for (int64_t k = 0; k < width; ++k) mean[static_cast<std::size_t>(k)] += double{table.row(i)[k]} / n;
-  }
-  pool.parallel_for(table.count, [&](int64_t i, int) {
-    for (int64_t k = 0; k < width; ++k)
-      table.row(i)[k] = static_cast<float>(double{table.row(i)[k]} - mean[static_cast<std::size_t>(k)]);
-  });
-  add_second_moment(table.values, width, pool, covariance);
-  for (int64_t i = 0; i < width; ++i) {  // decompose_symmetric reads the lower triangle
-    for (int64_t j = 0; j < i; ++j)
-      covariance[static_cast<std::size_t>(i * width + j)] =
-          covariance[static_cast<std::size_t>(j * width + i)];
-  }
-  const SymmetricEigen eigen = decompose_symmetric(covariance, width);
-  Table projected;
-  projected.count = table.count;
-  projected.width = dimensions;
-  projected.values.resize(static_cast<std::size_t>(table.count * dimensions));
-  pool.parallel_for(table.count, [&](int64_t i, int) {
-    const float* x = table.row(i);
-    for (int64_t d = 0; d < dimensions; ++d) {
-      const double* direction = eigen.vectors.data() + d * width;
-      double sum = 0;
-      for (int64_t k = 0; k < width; ++k) sum += double{x[k]} * direction[k];
-      projected.row(i)[d] = static_cast<float>(sum);
-    }
-  });
-  table = std::move(projected);
-  const auto sum_of = [&](int64_t count) {
-    double sum = 0;
-    for (int64_t d = 0; d < count; ++d) sum += std::max(eigen.values[static_cast<std::size_t>(d)], 0.0);
-    return sum;
-  };
-  return sum_of(dimensions) / sum_of(width);
+  const double variance = project_on_components(table.values, table.width, dimensions, pool);
+  table.width = dimensions;
+  return variance;
 }
 
 void weigh_rows(Table& table, double sif) {
