@@ -146,11 +146,13 @@ at::Tensor words_of(const train::Parameters& parameters, const Model& model) {
 
 // Named by what a teacher's answers as a whole depend on.
 fs::path answers_file(const train::TaskStart& start, const Teacher& teacher, unsigned need) {
-  const Json key = Json::object({{"teacher", teacher.digest()},
-                                 {"need", static_cast<int64_t>(need)},
-                                 {"task", *start.origin.find("task")},
-                                 {"params", *start.origin.find("params")},
-                                 {"tokens", *start.origin.find("tokens_sha256")}});
+  Json key = Json::object({{"teacher", teacher.digest()},
+                           {"need", static_cast<int64_t>(need)},
+                           {"task", *start.origin.find("task")},
+                           {"params", *start.origin.find("params")},
+                           {"tokens", *start.origin.find("tokens_sha256")}});
+  // In the last bits of another kind of device: a run on the CPU must not depend on what is kept.
+  if (!start.input.device.is_cpu()) key.set("device", at::DeviceTypeName(start.input.device.type(), true));
   const std::string text = key.dump();
   return cache_folder() / "teacher" / (sha256_hex(std::as_bytes(std::span(text))) + ".safetensors");
 }

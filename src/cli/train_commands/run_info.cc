@@ -18,6 +18,7 @@ RunInfo common_info(const char* kind, const Settings& s, const std::vector<std::
   info.seed = static_cast<int64_t>(s.loop.seed);
   info.settings = train::digest_settings(s.loop);
   info.settings.erase("seed");
+  if (s.loop.device != "cpu") info.settings.set("device", s.loop.device);
   info.settings.set("max_length", s.max_length);
   info.settings.set("params", s.params);
   info.inputs = hash_inputs(s.model, data);
