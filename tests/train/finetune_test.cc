@@ -101,6 +101,8 @@ TEST_F(FinetuneStep, ParametersAreChecked) {
   };
   EXPECT_NE(refused("learning_rat", 1).find("learning_rate"), std::string::npos);
   EXPECT_NE(refused("precision", "fp5").find("bf16"), std::string::npos);
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:300"})
+    EXPECT_NE(refused("device", device).find("cuda:N"), std::string::npos) << refused("device", device);
   EXPECT_NE(refused("batch_size", 0).find("batch_size"), std::string::npos);
   EXPECT_NE(refused("group", Json::parse("[\"x\"]", "")).find("PATTERN"), std::string::npos);
   EXPECT_NE(refused("task", "none-such").find("none-such"), std::string::npos);
