@@ -82,7 +82,7 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision,
 
 void Teacher::read_tokens(const std::vector<int64_t>& map) {
   const at::NoGradGuard no_gradient;
-  const at::Tensor rows = at::tensor(map, at::kLong);
+  const at::Tensor rows = at::tensor(map, at::kLong).to(network_->device());
   const int64_t words = model_->description.embedding.vocab_size;
   const auto reorder = [&](const std::string& name) {
     at::Tensor tensor = network_->parameters.get_or_undefined(name);  // shares what it holds
