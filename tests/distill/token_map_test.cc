@@ -91,6 +91,10 @@ TEST_F(TokenMaps, MpnetReadsWhatBertsTokenizerCuts) {
   EXPECT_EQ(mapped(map, student->encode(text).ids), std::vector<int64_t>(wanted.begin(), wanted.end()));
   EXPECT_EQ(wanted.front(), 0);  // <s>
   EXPECT_FALSE(map.pairs);       // </s></s> between two texts
+  const auto pair = teacher->encode_pair("cat", "dog");
+  const int32_t cat = teacher->find_token("cat"), dog = teacher->find_token("dog");
+  EXPECT_EQ(pair.ids, (std::vector<int32_t>{0, cat, 2, 2, dog, 2}));
+  EXPECT_EQ(pair.type_ids, std::vector<int32_t>(6, 0));
 }
 
 TEST_F(TokenMaps, WhatDiffersIsNamed) {
