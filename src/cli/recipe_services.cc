@@ -7,8 +7,8 @@
 #include "base/output_file.h"
 #include "cli/bench_work.h"
 #include "cli/method_context.h"
+#include "cli/recorded_run.h"
 #include "cli/task_model.h"
-#include "cli/training_command.h"
 #include "report/run_report.h"
 
 namespace penjing::cli {

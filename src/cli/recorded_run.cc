@@ -3,8 +3,11 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/mapped_file.h"
+#include "base/output_file.h"
 #include "base/version.h"
 #include "git_commit.inc"
+#include "io/model_folder.h"
 #include "kernels/cpu.h"
 
 namespace penjing::cli {
@@ -40,6 +43,31 @@ void RecordedRun::end(RunStatus status) {
 
 const char* git_commit() {
   return PENJING_GIT_COMMIT;
+}
+
+std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
+                                        bool resume) {
+  const std::filesystem::path file = folder / "run.json";
+  if (resume && std::filesystem::exists(file)) {
+    const Json json = Json::parse(read_text_file(file, 1 << 16), file.string());
+    const Json* id = json.find("id");
+    if (id != nullptr && json.find("ledger") != nullptr &&
+        json.find("ledger")->as_string(file.string()) == ledger_path().string()) {
+      return std::unique_ptr<RecordedRun>(new RecordedRun(RecordedRun::resumed(id->as_int(file.string()))));
+    }
+  }
+  auto run = std::make_unique<RecordedRun>(info);
+  write_text_file(file, Json::object({{"id", run->id()}, {"ledger", ledger_path().string()}}).dump(2) + "\n");
+  return run;
+}
+
+std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<std::filesystem::path>& data) {
+  std::vector<InputHash> all;
+  if (!model.empty()) all = hash_input(resolve_model(model));
+  for (const auto& path : data) {
+    for (const InputHash& file : hash_input(path)) all.push_back(file);
+  }
+  return all;
 }
 
 }  // namespace penjing::cli

@@ -2,7 +2,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/energy_meter.h"
 #include "recipe/run_ledger.h"
@@ -39,6 +42,14 @@ class RecordedRun {
   bool ended_ = false;
   std::string message_;
 };
+
+// The ledger's row of a run whose folder is there: that which its run.json names, when the run goes on; else
+// a new one, named there.
+std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
+                                        bool resume);
+
+// Of a model's files and those of data; what is not there is left out.
+std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<std::filesystem::path>& data);
 
 const char* git_commit();  // of the sources; "+" after it: with changes; empty: not known
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "cli/training_command.h"
+#include "cli/train_commands/training_command.h"
 #include "train/finetune.h"
 #include "train/pretrain.h"
 

@@ -34,14 +34,6 @@ struct TrainingOptions {
 };
 void declare_training_options(CLI::App& app, TrainingOptions& options);
 
-// The ledger's row of a run whose folder is there: that which its run.json names, when the run goes on; else
-// a new one, named there.
-std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
-                                        bool resume);
-
-// Of a model's files and those of data; what is not there is left out.
-std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<std::filesystem::path>& data);
-
 // Calls `work` with what tells the user (the run is recorded from its first words on: model and data are read
 // by then) and with what it calls after each step; records the last scores, and why it failed.
 using Tell = std::function<void(const std::string&)>;

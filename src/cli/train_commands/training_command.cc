@@ -1,4 +1,4 @@
-#include "cli/training_command.h"
+#include "cli/train_commands/training_command.h"
 
 #include <sys/resource.h>
 
@@ -6,11 +6,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/mapped_file.h"
-#include "base/output_file.h"
 #include "base/progress.h"
 #include "base/text_table.h"
-#include "io/model_folder.h"
 #include "train/evaluated.h"
 
 namespace penjing::cli {
@@ -28,31 +25,6 @@ void declare_training_options(CLI::App& app, TrainingOptions& options) {
                  "several ranks: megabytes of gradients sent together")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-}
-
-std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
-                                        bool resume) {
-  const std::filesystem::path file = folder / "run.json";
-  if (resume && std::filesystem::exists(file)) {
-    const Json json = Json::parse(read_text_file(file, 1 << 16), file.string());
-    const Json* id = json.find("id");
-    if (id != nullptr && json.find("ledger") != nullptr &&
-        json.find("ledger")->as_string(file.string()) == ledger_path().string()) {
-      return std::unique_ptr<RecordedRun>(new RecordedRun(RecordedRun::resumed(id->as_int(file.string()))));
-    }
-  }
-  auto run = std::make_unique<RecordedRun>(info);
-  write_text_file(file, Json::object({{"id", run->id()}, {"ledger", ledger_path().string()}}).dump(2) + "\n");
-  return run;
-}
-
-std::vector<InputHash> hash_inputs(const std::string& model, const std::vector<std::filesystem::path>& data) {
-  std::vector<InputHash> all;
-  if (!model.empty()) all = hash_input(resolve_model(model));
-  for (const auto& path : data) {
-    for (const InputHash& file : hash_input(path)) all.push_back(file);
-  }
-  return all;
 }
 
 namespace {
