@@ -11,8 +11,7 @@ Json to_json(const std::vector<Evaluated>& evaluations) {
   for (const Evaluated& evaluated : evaluations) {
     Json scores = Json::object();
     for (const auto& [name, value] : evaluated.scores) scores.set(name, value);
-    list.push_back(
-        Json::object({{"step", evaluated.step}, {"epoch", evaluated.epoch}, {"scores", scores}}));
+    list.push_back(Json::object({{"step", evaluated.step}, {"epoch", evaluated.epoch}, {"scores", scores}}));
   }
   return list;
 }

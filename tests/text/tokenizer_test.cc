@@ -189,7 +189,7 @@ TEST(Tokenizer, BrokenFilesAreRefused) {
       {with("\"type\":\"WordPiece\",\"unk", "\"type\":\"BPE\",\"unk"), ErrorKind::kUnsupported},
       {with("BertPreTokenizer", "Whitespace"), ErrorKind::kUnsupported},
       {with("\"BertNormalizer\"", "\"NFKC\""), ErrorKind::kUnsupported},
-      {with("TemplateProcessing", "RobertaProcessing"), ErrorKind::kUnsupported},
+      {with("TemplateProcessing", "ByteLevel"), ErrorKind::kUnsupported},
       {with("\"unk_token\":\"[UNK]\"", "\"unk_token\":\"[unknown]\""), ErrorKind::kFormat},
       {with("\"ids\":[2]", "\"ids\":[2000]"), ErrorKind::kFormat},
       {with("{\"id\":4,\"content\":\"[MASK]\"", "{\"id\":5,\"content\":\"[MASK]\""), ErrorKind::kFormat},
