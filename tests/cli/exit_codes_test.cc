@@ -174,8 +174,9 @@ TEST_F(ExitCodes, InterruptIs130AndLeavesNothing) {
   const std::string input = make_file("texts.txt", texts);
   const std::size_t before = count_entries();
   for (const char* verb : {"embed", "tokenize"}) {
-    const ProgramResult result = run_program(
-        {{verb, model, "--input", input, "--output", path("out.jsonl"), "--threads", "1"}, "", "", -1, 300});
+    testing::ProgramRun run{{verb, model, "--input", input, "--output", path("out.jsonl"), "--threads", "1"}};
+    run.interrupt_when = [&] { return count_entries() > before; };  // its temporary file is there
+    const ProgramResult result = run_program(run);
     EXPECT_EQ(result.status, 130) << verb << "\n" << result.err;
     EXPECT_EQ(count_entries(), before) << verb;
   }

@@ -169,13 +169,8 @@ TEST_F(Finetune, IsAStepOfARecipe) {
   ASSERT_EQ(whole.status, 0) << whole.err;
 
   testing::ProgramRun stopped{{"run", path("recipe.json"), "--out", path("run")}};
-  for (stopped.interrupt_after_ms = 2500; stopped.interrupt_after_ms > 100;) {
-    const ProgramResult result = run_program(stopped);
-    if (result.status == 130 && fs::exists(path("run/work"))) break;  // in the middle of the training
-    fs::remove_all(path("run"));
-    stopped.interrupt_after_ms = stopped.interrupt_after_ms * 7 / 8;
-  }
-  ASSERT_TRUE(fs::exists(path("run/work"))) << "never stopped in training";
+  stopped.interrupt_when = [folder = path("run/work")] { return testing::holds_checkpoint(folder); };
+  ASSERT_EQ(run_program(stopped).status, 130) << "never stopped in training";
   const ProgramResult status = run_program({{"status", path("run")}});
   EXPECT_NE(status.out.find("1-finetune"), std::string::npos) << status.out << status.err;
   const ProgramResult resumed = run_program({{"resume", path("run")}});

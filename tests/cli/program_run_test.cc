@@ -50,12 +50,15 @@ ProgramResult run_program(const ProgramRun& run) {
   std::ofstream(in, std::ios::binary) << run.input;
   const pid_t child = ::fork();
   if (child == 0) become_program(run, in, out, err);
-  if (run.interrupt_after_ms >= 0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(run.interrupt_after_ms));
-    ::kill(child, SIGINT);
-  }
   int status = 0;
-  ::waitpid(child, &status, 0);
+  bool ended = false;
+  if (run.interrupt_when) {
+    while (!run.interrupt_when() && !(ended = ::waitpid(child, &status, WNOHANG) == child)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    if (!ended) ::kill(child, SIGINT);
+  }
+  if (!ended) ::waitpid(child, &status, 0);
   ProgramResult result;
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1 - WTERMSIG(status);
   if (run.output.empty()) result.out = slurp(out);
@@ -63,6 +66,18 @@ ProgramResult run_program(const ProgramRun& run) {
   for (const auto& name : {in, err, base + "/out"}) std::remove(name.c_str());
   ::rmdir(base.c_str());
   return result;
+}
+
+bool holds_checkpoint(const std::filesystem::path& folder) {
+  std::error_code gone;  // what a running program removes
+  std::filesystem::recursive_directory_iterator it(folder, gone), end;
+  for (; !gone && it != end; it.increment(gone)) {
+    const std::string name = it->path().filename().string();
+    const std::string prefix = "checkpoint-";
+    if (name.starts_with(prefix) && name.find_first_not_of("0123456789", prefix.size()) == std::string::npos)
+      return true;
+  }
+  return false;
 }
 
 }  // namespace penjing::testing

@@ -38,13 +38,13 @@ class TheseusCommand : public testing::TinyModelTest {
         {{"student", path("teacher"), "--layers", "1", "--from", "first", "--out", path("student")}});
     ASSERT_EQ(carved.status, 0) << carved.err;
   }
-  ProgramResult theseus(const std::string& out, std::vector<std::string> more,
-                        int interrupt_after = -1) const {
+  ProgramResult theseus(const std::string& out, std::vector<std::string> more, bool interrupt = false) const {
     testing::ProgramRun run{{"theseus", path("student"), "--teacher", path("teacher"), "--task",
                              "classification", "--data", path("data"), "--out", path(out), "--epochs", "20",
                              "--batch-size", "4", "--learning-rate", "1e-3"}};
     run.arguments.insert(run.arguments.end(), more.begin(), more.end());
-    run.interrupt_after_ms = interrupt_after;
+    if (interrupt)
+      run.interrupt_when = [folder = path(out + ".training")] { return testing::holds_checkpoint(folder); };
     return run_program(run);
   }
 };
@@ -66,14 +66,7 @@ TEST_F(TheseusCommand, GoesOnToTheSameBytes) {
   const std::vector<std::string> plan = {"--save-steps", "10", "--replacing-share", "0.9"};
   const ProgramResult whole = theseus("whole", plan);
   ASSERT_EQ(whole.status, 0) << whole.err;
-  int after = 2500;
-  for (; after > 100; after = after * 7 / 8) {
-    const ProgramResult stopped = theseus("out", plan, after);
-    if (stopped.status == 130 && fs::exists(path("out.training/train.jsonl"))) break;
-    fs::remove_all(path("out"));
-    fs::remove_all(path("out.training"));
-  }
-  ASSERT_GT(after, 100) << "never stopped in training";
+  ASSERT_EQ(theseus("out", plan, true).status, 130) << "never stopped in training";
   const ProgramResult otherwise = theseus("out", {"--resume", "--replacing-share", "0.8"});
   EXPECT_EQ(otherwise.status, 2) << otherwise.err;
   std::vector<std::string> resume = plan;

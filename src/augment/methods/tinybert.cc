@@ -112,8 +112,11 @@ class TinyBert final : public Augmenter {
     for (std::size_t w = 0; w < text.words.size(); ++w) {
       if (candidates[w].empty()) continue;
       const int32_t choice = candidates[w][rng.below(candidates[w].size())];
-      if (rng.uniform() < params_.replace_probability)
-        replacements[w] = std::string(source_.tokenizer.token(choice));
+      const bool replaced = rng.uniform() < params_.replace_probability;
+      const auto own = text.pieces_of(w);
+      const bool same =
+          own.size() == 1 && own[0] == choice;  // it keeps its case: a model may not see another
+      if (replaced && !same) replacements[w] = std::string(source_.tokenizer.token(choice));
     }
     return replace_words(text, replacements);
   }
