@@ -43,7 +43,7 @@ STUDENTS = {
 
 def data_of(task):
     if task == "sst2":
-        return distill.folder()
+        return distill.sst2_folder()
     return pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / TASKS[task][0]
 
 
