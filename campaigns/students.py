@@ -96,10 +96,13 @@ def run(args, student, task):
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     steps = [{"name": s["name"], "seconds": s["seconds"], **s["measured"]} for s in report["steps"]]
-    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "wall": time.time() - begin,
-                                  "date": time.strftime("%Y-%m-%d"), "cpu": cpu(), "cores": os.cpu_count(),
-                                  "commit": commit.stdout.strip(), "losses": [s for s in json.loads(recipe.read_text())["steps"]
-                                                                             if "quantize" not in s["method"]]}, indent=1) + "\n")
+    plan = json.loads(recipe.read_text())["steps"]
+    for step in plan:
+        if "data" in step:  # no machine's path
+            step["data"] = pathlib.Path(step["data"]).name
+    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan,
+                                  "wall": time.time() - begin, "date": time.strftime("%Y-%m-%d"), "cpu": cpu(),
+                                  "cores": os.cpu_count(), "commit": commit.stdout.strip()}, indent=1) + "\n")
     subprocess.run(["rm", "-rf", out / "work"], check=True)
     write_table()
 
