@@ -169,9 +169,10 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
   Prepared parts = read_parts(settings, student, start.input.device);
   const bool streams = start.objective->is_stream();
+  const int64_t longest = longest_sequence(start);
   for (Teacher& teacher : parts.teachers.all()) {
     if (teacher.has_model()) {
-      share_tokens(start.tokenizer, longest_sequence(start), parts.student.logits > 0, teacher);
+      share_tokens(start.tokenizer, longest, parts.student.logits > 0, teacher);
       if (parts.student.logits > 0) require_same_classes(student, teacher.model());
       continue;
     }

@@ -4,7 +4,7 @@
 
 namespace penjing::distill {
 
-train::Matryoshka read_matryoshka(const std::string& of, const Json& dims, const Json& weights) {
+train::Matryoshka MatryoshkaParams::read(const std::string& of) const {
   train::Matryoshka matryoshka = train::read_matryoshka(dims, weights);
   if (!matryoshka.dims.empty() && of != "embeddings")
     fail(ErrorKind::kInput, "matryoshka: of sentence embeddings alone; of is \"{}\"", of);
@@ -17,15 +17,10 @@ at::Tensor at_dimensions(
     const std::function<at::Tensor(const at::Tensor& student, const at::Tensor& teacher)>& loss_of) {
   if (matryoshka.dims.empty()) return loss_of(student, teacher);
   train::require_dimensions(matryoshka, student.size(1));
-  at::Tensor sum;
-  for (std::size_t k = 0; k < matryoshka.dims.size(); ++k) {
-    const int64_t dim = matryoshka.dims[k];
-    const at::Tensor value = loss_of(train::first_dimensions(student, dim, false),
-                                     cuts_teacher ? train::first_dimensions(teacher, dim, false) : teacher) *
-                             matryoshka.weights[k];
-    sum = sum.defined() ? sum + value : value;
-  }
-  return sum;
+  return train::sum_over_dimensions(matryoshka, [&](int64_t dim) {
+    return loss_of(train::first_dimensions(student, dim, false),
+                   cuts_teacher ? train::first_dimensions(teacher, dim, false) : teacher);
+  });
 }
 
 }  // namespace penjing::distill

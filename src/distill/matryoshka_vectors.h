@@ -7,9 +7,18 @@
 
 namespace penjing::distill {
 
-// Reads the parameters "matryoshka" and "matryoshka_weights" of a loss that compares the vectors `of`; kInput
-// unless those are sentence embeddings.
-train::Matryoshka read_matryoshka(const std::string& of, const Json& dims, const Json& weights);
+// The parameters of a loss of vectors that may count at several widths.
+struct MatryoshkaParams {
+  Json dims = Json::array(), weights = Json::array();
+  template <class Visitor>
+  void visit(Visitor& v) {
+    v.json("matryoshka", dims,
+           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
+    v.json("matryoshka_weights", weights, "a weight for each of them; default: 1");
+  }
+  // Of a loss that compares the vectors `of`; kInput unless those are sentence embeddings.
+  train::Matryoshka read(const std::string& of) const;
+};
 
 // A loss of vectors [n, width of each side] at several widths of the student's (train/matryoshka.h), without
 // dims of the whole. The teacher's are cut like the student's, or stay whole where similarities of examples

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/block_parts.h"
 
 namespace penjing::distill {
 
@@ -15,19 +16,8 @@ constexpr const char* kPredecessor = "predecessor.";  // before the names of the
 // Names of the modules of a block that have parameters.
 std::vector<std::string*> module_names(Block& block) {
   std::vector<std::string*> names;
-  if (block.norm_place != NormPlace::kNone) names.push_back(&block.norm.name);
-  if (auto* attention = std::get_if<AttentionSpec>(&block.part)) {
-    for (LinearSpec* spec : {&attention->query, &attention->key, &attention->value, &attention->output})
-      names.push_back(&spec->name);
-  } else if (auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
-    names.push_back(&feed_forward->up.name);
-    names.push_back(&feed_forward->down.name);
-    if (feed_forward->gated) names.push_back(&feed_forward->gate.name);
-  } else if (auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
-    names.push_back(&bottleneck->linear.name);
-  } else {
-    names.push_back(&std::get<NormSpec>(block.part).name);
-  }
+  for (NormSpec* spec : norms_of(block)) names.push_back(&spec->name);
+  for (LinearSpec* spec : linears_of(block)) names.push_back(&spec->name);
   return names;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "distill/mutual_objective.h"
 #include "distill/teacher_fit.h"
 #include "io/model_folder.h"
@@ -14,13 +13,6 @@ namespace penjing::distill {
 namespace fs = std::filesystem;
 
 namespace {
-
-// Of the peers' weights at the start.
-std::string digest_of(const Model& model) {
-  std::string all;
-  for (const auto& [name, tensor] : model.tensors) all += name + " " + sha256_hex(tensor.bytes) + "\n";
-  return sha256_hex(std::as_bytes(std::span(all)));
-}
 
 fs::path peer_folder(const std::string& out, std::size_t peer) {
   return fmt::format("{}.peer-{}", out, peer + 1);
@@ -66,10 +58,11 @@ void prepare(const MutualSettings& settings, const std::string& beside, train::T
   }
   std::vector<std::string> names = settings.others;
   if (names.empty()) names.assign(static_cast<std::size_t>(settings.peers - 1), first.folder.string());
-  for (std::size_t i = 0;
-       i <= names.size() && !beside.empty() && !settings.training.resume && !start.is_rehearsal; ++i) {
-    const fs::path folder = peer_folder(beside, i);
-    if (fs::exists(folder)) fail(ErrorKind::kInput, "{} is there already", folder.string());
+  if (!beside.empty() && !settings.training.resume && !start.is_rehearsal) {
+    for (std::size_t i = 0; i <= names.size(); ++i) {
+      const fs::path folder = peer_folder(beside, i);
+      if (fs::exists(folder)) fail(ErrorKind::kInput, "{} is there already", folder.string());
+    }
   }
   std::vector<std::unique_ptr<Peer>> others;
   Json digests = Json::array();
@@ -80,7 +73,7 @@ void prepare(const MutualSettings& settings, const std::string& beside, train::T
     input.seed += i + 1;  // of a fresh head
     (void)train::find_objective(settings.training.task)->make(model, start.tokenizer, input);
     require_same_classes(first, model);
-    digests.push_back(digest_of(model));
+    digests.push_back(digest_of_weights(model));
     others.push_back(make_peer(std::move(model), static_cast<int64_t>(i) + 2, start.network.parameters));
   }
   for (const auto& peer : others) {

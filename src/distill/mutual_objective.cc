@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "distill/outputs_tap.h"
 #include "distill/soft_targets.h"
+#include "model/block_parts.h"
 
 namespace penjing::distill {
 
@@ -17,30 +18,17 @@ void add_prefix(Description& d, const std::string& prefix) {
   const auto rename = [&](std::string& name) {
     if (!name.empty()) name = prefix + name;
   };
-  const auto rename_norm = [&](bool there, NormSpec& norm) {
-    if (there) rename(norm.name);
-  };
   EmbeddingSpec& e = d.embedding;
   rename(e.word);
   rename(e.token_type);
   rename(e.position.name);
-  rename_norm(e.has_norm, e.norm);
+  if (e.has_norm) rename(e.norm.name);
   if (e.has_projection) rename(e.projection.name);
   for (Block& block : d.blocks) {
     rename(block.name);
-    rename_norm(block.norm_place != NormPlace::kNone, block.norm);
-    if (auto* attention = std::get_if<AttentionSpec>(&block.part)) {
-      for (LinearSpec* spec : {&attention->query, &attention->key, &attention->value, &attention->output})
-        rename(spec->name);
-      rename(attention->position.name);
-    } else if (auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
-      for (LinearSpec* spec : {&feed_forward->up, &feed_forward->down, &feed_forward->gate})
-        rename(spec->name);
-    } else if (auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
-      rename(bottleneck->linear.name);
-    } else {
-      rename(std::get<NormSpec>(block.part).name);
-    }
+    for (NormSpec* spec : norms_of(block)) rename(spec->name);
+    for (LinearSpec* spec : linears_of(block)) rename(spec->name);
+    if (auto* attention = std::get_if<AttentionSpec>(&block.part)) rename(attention->position.name);
   }
   for (HeadSpec& head : d.heads) {
     rename(head.dense.name);

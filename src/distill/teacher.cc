@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "data/npy.h"
 #include "data/text_lines.h"
+#include "distill/teacher_fit.h"
 #include "io/model_folder.h"
 #include "io/safetensors.h"
 #include "train/batches.h"
@@ -117,15 +118,10 @@ Teacher Teacher::of_file(const fs::path& file, at::Device device) {
   return teacher;
 }
 
-std::string Teacher::digest() const {
-  if (!has_model()) return sha256_file(source_);
-  // In the order of the checkpoint, names and values.
-  std::string all;
-  for (const auto& [name, tensor] : model_->tensors) {
-    all += name + " " + sha256_hex(tensor.bytes) + "\n";
-  }
-  all += arithmetic_->name();
-  return sha256_hex(std::as_bytes(std::span(all)));
+const std::string& Teacher::digest() const {
+  if (digest_.empty())
+    digest_ = has_model() ? digest_of_weights(*model_, arithmetic_->name()) : sha256_file(source_);
+  return digest_;
 }
 
 void Teacher::require_examples(int64_t count) const {

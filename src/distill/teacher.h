@@ -33,8 +33,8 @@ class Teacher {
   const train::Parameters& parameters() const { return network_->parameters; }
   // Width of what a file holds.
   int64_t file_width() const { return whole_.size(1); }
-  // The same for the same answers: of the weights, or of the file.
-  std::string digest() const;
+  // The same for the same answers: of the weights, or of the file. Taken once.
+  const std::string& digest() const;
 
   // What it says of the examples of one call, in the same forward as the student's: without dropout, with the
   // same random numbers. Never with a gradient.
@@ -61,6 +61,7 @@ class Teacher {
   std::shared_ptr<train::Network> network_;
   std::unique_ptr<train::Arithmetic> arithmetic_;
   std::filesystem::path source_;
+  mutable std::string digest_;  // empty: not taken yet
   unsigned whole_need_ = 0;
   at::Tensor whole_;  // [examples, width], FP32, on the CPU; defined once they are all answered
   at::Device device_ = at::kCPU;

@@ -1,6 +1,7 @@
 #include "distill/teacher_fit.h"
 
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace penjing::distill {
 
@@ -11,13 +12,24 @@ int64_t logits_of(const Model& model) {
   return 0;
 }
 
-void require_same_tokens(const Tokenizer& student, const Tokenizer& teacher) {
+std::string digest_of_weights(const Model& model, std::string_view more) {
+  std::string all;
+  for (const auto& [name, tensor] : model.tensors) all += name + " " + sha256_hex(tensor.bytes) + "\n";
+  all += more;
+  return sha256_hex(std::as_bytes(std::span(all)));
+}
+
+bool have_same_tokens(const Tokenizer& student, const Tokenizer& teacher) {
   const int64_t count = student.vocab_size();
   bool same = count == teacher.vocab_size();
   for (int64_t id = 0; same && id < count; ++id) {
     same = student.token(static_cast<int32_t>(id)) == teacher.token(static_cast<int32_t>(id));
   }
-  if (!same) {
+  return same;
+}
+
+void require_same_tokens(const Tokenizer& student, const Tokenizer& teacher) {
+  if (!have_same_tokens(student, teacher)) {
     fail(
         ErrorKind::kUnsupported,
         "teacher and student have different tokenizers; give the teacher's answers as a file (.npy, .jsonl)");

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "distill/teacher_fit.h"
 
 namespace penjing::distill {
 
@@ -31,20 +32,11 @@ std::vector<int32_t> around(const Tokenizer& tokenizer, bool pair) {
   return pair ? tokenizer.encode_pair("", "").ids : tokenizer.encode("").ids;
 }
 
-bool is_same(const Tokenizer& student, const Tokenizer& teacher) {
-  const int64_t count = student.vocab_size();
-  if (count != teacher.vocab_size()) return false;
-  for (int64_t id = 0; id < count; ++id) {
-    if (student.token(static_cast<int32_t>(id)) != teacher.token(static_cast<int32_t>(id))) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 TokenMap map_tokens(const Tokenizer& student, const Tokenizer& teacher) {
   TokenMap map;
-  if (is_same(student, teacher)) return map;
+  if (have_same_tokens(student, teacher)) return map;
   if (const std::string own = preparation_of(student), wanted = preparation_of(teacher); own != wanted) {
     fail(ErrorKind::kUnsupported,
          "the student's tokenizer prepares texts otherwise ({}) than the teacher's ({}); {}", own, wanted,

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "model/architectures.h"
+#include "model/block_parts.h"
 #include "model/linear.h"
 
 namespace penjing {
@@ -67,30 +68,13 @@ void check_structure(const Model& model) {
   if (e.has_norm) check_norm(model.tensors, e.norm);
   if (e.has_projection) (void)resolve_linear(model, e.projection);
   for (const Block& block : d.blocks) {
-    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
-      for (const LinearSpec* spec :
-           {&attention->query, &attention->key, &attention->value, &attention->output}) {
-        (void)resolve_linear(model, *spec);
-      }
-      if (attention->position.scheme == PositionScheme::kRelativeBuckets) {
-        (void)resolve_embedding(model.tensors, attention->position.name, attention->position.count,
-                                attention->num_heads);
-      }
-    } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
-      (void)resolve_linear(model, feed_forward->up);
-      if (feed_forward->gated) (void)resolve_linear(model, feed_forward->gate);
-      (void)resolve_linear(model, feed_forward->down);
-    } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
-      (void)resolve_linear(model, bottleneck->linear);
-    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
-      for (const LinearSpec* spec : {&recurrent->forward_input, &recurrent->forward_hidden,
-                                     &recurrent->backward_input, &recurrent->backward_hidden}) {
-        (void)resolve_linear(model, *spec);
-      }
-    } else {
-      check_norm(model.tensors, std::get<NormSpec>(block.part));
+    for (const LinearSpec* spec : linears_of(block)) (void)resolve_linear(model, *spec);
+    const auto* attention = std::get_if<AttentionSpec>(&block.part);
+    if (attention != nullptr && attention->position.scheme == PositionScheme::kRelativeBuckets) {
+      (void)resolve_embedding(model.tensors, attention->position.name, attention->position.count,
+                              attention->num_heads);
     }
-    if (block.norm_place != NormPlace::kNone) check_norm(model.tensors, block.norm);
+    for (const NormSpec* spec : norms_of(block)) check_norm(model.tensors, *spec);
   }
   for (const HeadSpec& head : d.heads) {
     if (head.has_dense) (void)resolve_linear(model, head.dense);

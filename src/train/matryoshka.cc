@@ -80,16 +80,21 @@ at::Tensor first_dimensions(const at::Tensor& rows, int64_t dim, bool unit) {
   return unit ? cut / cut.norm(2, {1}, true).clamp_min(1e-12) : cut;
 }
 
+at::Tensor sum_over_dimensions(const Matryoshka& matryoshka,
+                               const std::function<at::Tensor(int64_t dim)>& loss_at) {
+  at::Tensor sum;
+  for (std::size_t k = 0; k < matryoshka.dims.size(); ++k) {
+    const at::Tensor value = loss_at(matryoshka.dims[k]) * matryoshka.weights[k];
+    sum = sum.defined() ? sum + value : value;
+  }
+  return sum;
+}
+
 EmbeddingLoss at_dimensions(const Matryoshka& matryoshka, bool unit, EmbeddingLoss loss_of) {
   if (matryoshka.dims.empty()) return loss_of;
   return [matryoshka, unit, loss_of = std::move(loss_of)](const at::Tensor& embeddings) {
-    at::Tensor sum;
-    for (std::size_t k = 0; k < matryoshka.dims.size(); ++k) {
-      const at::Tensor value =
-          loss_of(first_dimensions(embeddings, matryoshka.dims[k], unit)) * matryoshka.weights[k];
-      sum = sum.defined() ? sum + value : value;
-    }
-    return sum;
+    return sum_over_dimensions(matryoshka,
+                               [&](int64_t dim) { return loss_of(first_dimensions(embeddings, dim, unit)); });
   };
 }
 

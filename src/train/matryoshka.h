@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/json.h"
@@ -35,7 +36,10 @@ bool has_unit_embeddings(const Model& model);
 // rows [n, width] -> [n, dim]; of length 1 if `unit`.
 at::Tensor first_dimensions(const at::Tensor& rows, int64_t dim, bool unit);
 
-// The sum above; `loss_of` itself without dims.
+// The sum above, of a loss at each of the dims, of which there are some.
+at::Tensor sum_over_dimensions(const Matryoshka& matryoshka,
+                               const std::function<at::Tensor(int64_t dim)>& loss_at);
+// The same of a loss of embeddings; `loss_of` itself without dims.
 EmbeddingLoss at_dimensions(const Matryoshka& matryoshka, bool unit, EmbeddingLoss loss_of);
 
 }  // namespace penjing::train

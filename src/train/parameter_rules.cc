@@ -1,9 +1,11 @@
 #include "train/parameter_rules.h"
 
+#include <algorithm>
 #include <cmath>
 #include <regex>
 
 #include "base/error.h"
+#include "model/block_parts.h"
 
 namespace penjing::train {
 
@@ -31,20 +33,11 @@ Located locate(const std::string& name, const Description& d) {
     if (const auto* attention = std::get_if<AttentionSpec>(&block.part);
         attention != nullptr && below(attention->position.name))
       return {Place::kEmbedding, 0};
-    bool inside = below(block.norm.name);
-    if (const auto* alone = std::get_if<NormSpec>(&block.part)) inside = below(alone->name);
-    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
-      inside = inside || below(attention->query.name) || below(attention->key.name) ||
-               below(attention->value.name) || below(attention->output.name);
-    } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
-      inside = inside || below(feed_forward->up.name) || below(feed_forward->down.name) ||
-               below(feed_forward->gate.name);
-    } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
-      inside = inside || below(bottleneck->linear.name);
-    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
-      inside = inside || below(recurrent->forward_input.name) || below(recurrent->forward_hidden.name) ||
-               below(recurrent->backward_input.name) || below(recurrent->backward_hidden.name);
-    }
+    const auto is_below = [&](const auto* spec) { return below(spec->name); };
+    const auto linears = linears_of(block);
+    const auto norms = norms_of(block);
+    const bool inside = std::any_of(linears.begin(), linears.end(), is_below) ||
+                        std::any_of(norms.begin(), norms.end(), is_below);
     if (inside) return {Place::kLayer, block.layer};
   }
   return {};

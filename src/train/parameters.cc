@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/block_parts.h"
 #include "model/linear.h"
 
 namespace penjing::train {
@@ -113,28 +114,13 @@ class Walk {
     if (d.embedding.has_norm) norm(d.embedding.norm);
     if (d.embedding.has_projection) layer(d.embedding.projection);
     for (const Block& block : d.blocks) {
+      for (const LinearSpec* spec : linears_of(block)) layer(*spec);
       if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
-        for (const LinearSpec* spec :
-             {&attention->query, &attention->key, &attention->value, &attention->output}) {
-          layer(*spec);
-        }
         const PositionSpec& position = attention->position;
         if (position.scheme == PositionScheme::kRelativeBuckets)
           table(position.name, position.count, attention->num_heads);
-      } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
-        layer(feed_forward->up);
-        layer(feed_forward->down);
-        if (feed_forward->gated) layer(feed_forward->gate);
-      } else if (const auto* bottleneck = std::get_if<BottleneckSpec>(&block.part)) {
-        layer(bottleneck->linear);
-      } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&block.part)) {
-        for (const LinearSpec* spec : {&recurrent->forward_input, &recurrent->forward_hidden,
-                                       &recurrent->backward_input, &recurrent->backward_hidden}) {
-          layer(*spec);
-        }
       }
-      if (const auto* alone = std::get_if<NormSpec>(&block.part)) norm(*alone);
-      if (block.norm_place != NormPlace::kNone) norm(block.norm);
+      for (const NormSpec* spec : norms_of(block)) norm(*spec);
     }
     for (const HeadSpec& head : d.heads) {
       if (head.has_dense) layer(head.dense);

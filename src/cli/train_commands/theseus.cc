@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "base/progress.h"
 #include "cli/param_options.h"
 #include "cli/train_commands/run_info.h"
 #include "compress/params.h"

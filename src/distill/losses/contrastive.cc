@@ -19,7 +19,7 @@ namespace {
 struct Params {
   std::string form = "similarities", of = "embeddings";
   double temperature = 0.05, teacher_temperature = 0.05;
-  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
+  MatryoshkaParams matryoshka;
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("form", form, {"similarities", "teacher"},
@@ -27,9 +27,7 @@ struct Params {
     v.choice("of", of, {"embeddings", "first", "mean"}, "an example's vector");
     v.number("temperature", temperature, 1e-3, 100, "tau_S, of the student's cosines");
     v.number("teacher_temperature", teacher_temperature, 1e-3, 100, "tau_T, form similarities");
-    v.json("matryoshka", matryoshka,
-           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
-    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
+    matryoshka.visit(v);
   }
 };
 
@@ -42,7 +40,7 @@ class Contrastive final : public VectorLoss {
   Contrastive(const Params& params, const LossSetup& setup)
       : VectorLoss(params.of, extra_needs(params), setup),
         params_(params),
-        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
+        matryoshka_(params.matryoshka.read(params.of)) {}
   Unit unit() const override { return Unit::kBatch; }
 
  private:
@@ -71,7 +69,7 @@ class Contrastive final : public VectorLoss {
 
 unsigned needs(const Json& params) {
   const Params read = read_params<Params>(params);
-  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  (void)read.matryoshka.read(read.of);
   return VectorsOf{read.of}.needs() | extra_needs(read);
 }
 

@@ -11,21 +11,18 @@ namespace {
 
 struct Params {
   std::string of = "rows";
-  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
+  MatryoshkaParams matryoshka;
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("of", of, {"rows", "first", "mean", "embeddings"}, "which vectors are compared");
-    v.json("matryoshka", matryoshka,
-           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
-    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
+    matryoshka.visit(v);
   }
 };
 
 class Cosine final : public VectorLoss {
  public:
   Cosine(const Params& params, const LossSetup& setup)
-      : VectorLoss(params.of, kEqualWidths, setup),
-        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)) {}
+      : VectorLoss(params.of, kEqualWidths, setup), matryoshka_(params.matryoshka.read(params.of)) {}
   Unit unit() const override { return of().unit(); }
 
  private:
@@ -41,7 +38,7 @@ class Cosine final : public VectorLoss {
 
 unsigned needs(const Json& params) {
   const auto read = read_params<Params>(params);
-  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  (void)read.matryoshka.read(read.of);
   return VectorsOf{read.of}.needs() | kEqualWidths;
 }
 

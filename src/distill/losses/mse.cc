@@ -19,14 +19,12 @@ namespace {
 
 struct Params {
   std::string of = "rows", over = "elements";
-  Json matryoshka = Json::array(), matryoshka_weights = Json::array();
+  MatryoshkaParams matryoshka;
   template <class Visitor>
   void visit(Visitor& v) {
     v.choice("of", of, {"rows", "first", "mean", "embeddings", "logits"}, "which vectors are compared");
     v.choice("over", over, {"elements", "vectors"}, "the mean over all elements, or over vectors");
-    v.json("matryoshka", matryoshka,
-           "of embeddings: widths that count, as [64, 128]: of each the first numbers alone");
-    v.json("matryoshka_weights", matryoshka_weights, "a weight for each of them; default: 1");
+    matryoshka.visit(v);
   }
 };
 
@@ -34,7 +32,7 @@ class Mse final : public VectorLoss {
  public:
   Mse(const Params& params, const LossSetup& setup)
       : VectorLoss(params.of, kEqualWidths, setup),
-        matryoshka_(read_matryoshka(params.of, params.matryoshka, params.matryoshka_weights)),
+        matryoshka_(params.matryoshka.read(params.of)),
         over_elements_(params.over == "elements") {}
   Unit unit() const override { return of().unit(); }
 
@@ -52,7 +50,7 @@ class Mse final : public VectorLoss {
 
 unsigned needs(const Json& params) {
   const auto read = read_params<Params>(params);
-  (void)read_matryoshka(read.of, read.matryoshka, read.matryoshka_weights);
+  (void)read.matryoshka.read(read.of);
   return VectorsOf{read.of}.needs() | kEqualWidths;
 }
 
