@@ -12,7 +12,6 @@ as the soft labels' part in the first steps, measured once on seed 1. Done runs 
 
 import argparse
 import json
-import os
 import pathlib
 import random
 import statistics
@@ -20,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from finetune import ROOT, cache, call, cpu
+from finetune import ROOT, cache, call, data_folder, where_and_when
 
 RESULTS = ROOT / "campaigns" / "results" / "distill"
 TRAIN, HELD = 20000, 10000  # of SST-2
@@ -43,19 +42,15 @@ PLANS = {
 }
 
 
-def source(task):
-    return pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / f"glue-{task}"
-
-
 def sst2_folder():
     """Data: the first rows to train on, others that nobody trains on, the dev set as it is."""
     at = cache() / "data" / "sst2-20k"
     if not (at / "held.tsv").exists():
-        train = (source("sst2") / "train.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+        train = (data_folder("glue-sst2") / "train.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
         at.mkdir(parents=True, exist_ok=True)
         rows = train[1:]
         random.Random(1).shuffle(rows)
-        (at / "dev.tsv").write_bytes((source("sst2") / "dev.tsv").read_bytes())
+        (at / "dev.tsv").write_bytes((data_folder("glue-sst2") / "dev.tsv").read_bytes())
         (at / "train.tsv").write_text(train[0] + "".join(rows[:TRAIN]), encoding="utf-8")
         (at / "held.tsv.tmp").write_text(train[0] + "".join(rows[TRAIN:TRAIN + HELD]), encoding="utf-8")
         (at / "held.tsv.tmp").rename(at / "held.tsv")
@@ -67,7 +62,7 @@ def mrpc_folder():
     at.mkdir(parents=True, exist_ok=True)
     for name, of in (("train.tsv", "train.tsv"), ("dev.tsv", "dev.tsv"), ("held.tsv", "msr_paraphrase_test.txt")):
         if not (at / name).exists():
-            (at / f"{name}.tmp").write_bytes((source("mrpc") / of).read_bytes())
+            (at / f"{name}.tmp").write_bytes((data_folder("glue-mrpc") / of).read_bytes())
             (at / f"{name}.tmp").rename(at / name)
     return at
 
@@ -146,9 +141,8 @@ class Campaign:
         dev, _ = self.score(model, "dev")
         held, predictions = self.score(model, "held")
         right = "".join("1" if str(json.loads(p)["class"]) == t else "0" for p, t in zip(predictions, truth(self.task, self.data), strict=True))
-        commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-        result.write_text(json.dumps({**facts, "dev": dev, "held": held, "date": time.strftime("%Y-%m-%d"), "cpu": cpu(),
-                                      "commit": commit.stdout.strip(), "rows": len(right), "right": f"{int(right, 2):x}"}) + "\n")
+        result.write_text(json.dumps({**facts, "dev": dev, "held": held, **where_and_when(), "rows": len(right),
+                                      "right": f"{int(right, 2):x}"}) + "\n")
 
     def run_all(self):
         teacher = self.results / f"{self.args.base}-teacher-0.json"

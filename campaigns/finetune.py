@@ -43,6 +43,16 @@ def cache():
                         pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "penjing")
 
 
+def data_folder(name):
+    return pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / name
+
+
+def where_and_when():
+    """What every record says of the run that it is of."""
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return {"date": time.strftime("%Y-%m-%d"), "cpu": cpu(), "cores": os.cpu_count(), "commit": commit.stdout.strip()}
+
+
 def call(command, log=None):
     print("$", " ".join(map(str, command)), file=sys.stderr, flush=True)
     out = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=log, check=True, text=True)
@@ -73,7 +83,7 @@ def seconds_of(out):
 
 def run(args, model, task, seed):
     folder, eval_task, metric, epochs, _, _ = TASKS[task]
-    data = pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / folder
+    data = data_folder(folder)
     name = f"{model}-{task}" + (f"-{seed}" if seed != 1 else "")
     result = RESULTS / f"{name}.json"
     out = cache() / "models" / name
@@ -97,11 +107,8 @@ def run(args, model, task, seed):
 
     def keep():
         record.update({"model": model, "task": task, "seed": seed, "metric": metric, "scores": scores})
-        record.setdefault("date", time.strftime("%Y-%m-%d"))
-        record.setdefault("cpu", cpu())
-        record.setdefault("cores", os.cpu_count())
-        commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-        record.setdefault("commit", commit.stdout.strip())
+        for key, value in where_and_when().items():
+            record.setdefault(key, value)
         RESULTS.mkdir(exist_ok=True)
         result.write_text(json.dumps(record, indent=1) + "\n")
         write_table()

@@ -11,7 +11,6 @@ it: done runs are kept, a killed one goes on. SST-2 is the 20,000 training rows 
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ import sys
 import time
 
 import distill
-from finetune import ROOT, TASKS, cache, call, cpu
+from finetune import ROOT, TASKS, cache, call, data_folder, where_and_when
 
 RESULTS = ROOT / "campaigns" / "results" / "students"
 RECIPES = ROOT / "recipes" / "distill"
@@ -44,7 +43,7 @@ STUDENTS = {
 def data_of(task):
     if task == "sst2":
         return distill.sst2_folder()
-    return pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / TASKS[task][0]
+    return data_folder(TASKS[task][0])
 
 
 def for_scores(terms):
@@ -93,7 +92,6 @@ def run(args, student, task):
     recipe.write_text(json.dumps(recipe_of(args, student, task), indent=1) + "\n")
     begin = time.time()
     report = call([args.penjing, "run", recipe, "--out", out, "--json", *(("-t", args.threads) if args.threads else ())])
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     steps = [{"name": s["name"], "seconds": s["seconds"], **s["measured"]} for s in report["steps"]]
     plan = json.loads(recipe.read_text())["steps"]
@@ -101,8 +99,7 @@ def run(args, student, task):
         if "data" in step:  # no machine's path
             step["data"] = pathlib.Path(step["data"]).name
     result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan,
-                                  "wall": time.time() - begin, "date": time.strftime("%Y-%m-%d"), "cpu": cpu(),
-                                  "cores": os.cpu_count(), "commit": commit.stdout.strip()}, indent=1) + "\n")
+                                  "wall": time.time() - begin, **where_and_when()}, indent=1) + "\n")
     subprocess.run(["rm", "-rf", out / "work"], check=True)
     write_table()
 
@@ -121,8 +118,7 @@ def measure(args):
         forms = {"fp32": steps[-2], "int8": out / "model"}
         teacher = cache() / "models" / f"bert-base-{task}"
         inside = call([args.penjing, "inspect", forms["fp32"], "--json"])
-        shapes[student] = {"parameters": inside["parameters"], "flops": inside["flops"], "date": time.strftime("%Y-%m-%d"),
-                           "cpu": cpu()}
+        shapes[student] = {"parameters": inside["parameters"], "flops": inside["flops"], **where_and_when()}
         for form, model in forms.items():
             timed = call([args.penjing, "bench", model, "--against", teacher, "--shapes", "1x32,1x128,32xvar",
                           "--no-cold-start", "--json", "--quiet"])

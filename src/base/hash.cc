@@ -29,4 +29,10 @@ std::string sha256_file(const std::filesystem::path& path) {
   return hex;
 }
 
+uint64_t fnv1a(std::string_view bytes) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
 }  // namespace penjing

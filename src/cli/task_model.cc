@@ -48,11 +48,6 @@ Rows prompted_rows(LoadedModel& loaded, const std::vector<std::string>& texts, T
                       count_prompt_tokens(*loaded.tokenizer, prompt));
 }
 
-bool normalizes(const Model& model) {
-  return std::any_of(model.sentence.modules.begin(), model.sentence.modules.end(),
-                     [](const auto& module) { return module.kind == SentenceModule::Kind::kNormalize; });
-}
-
 void cut_rows(Rows& rows, int64_t dimensions, bool normalize) {
   const auto kept = static_cast<std::size_t>(dimensions);
   for (std::vector<float>& row : rows) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "model/architectures.h"
 
@@ -14,12 +15,6 @@ namespace penjing {
 namespace {
 
 constexpr double kDeviation = 0.02;  // BERT's initializer_range
-
-uint64_t stream_of(std::string_view name) {  // FNV-1a
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
 
 Tensor filled(int64_t size, float value) {
   return Tensor::from_floats({size}, std::vector<float>(static_cast<std::size_t>(size), value));
@@ -93,7 +88,7 @@ std::array<NamedSize, 24> make_sizes() {
 }  // namespace
 
 Tensor draw_truncated_normal(Shape shape, double deviation, uint64_t seed, std::string_view name) {
-  Rng rng(seed, stream_of(name));
+  Rng rng(seed, fnv1a(name));
   std::vector<float> values(static_cast<std::size_t>(element_count(shape)));
   for (float& value : values) {
     float draw = rng.normal();

@@ -313,10 +313,6 @@ Recipe read_recipe(const Json& json, const std::string& name) {
   return recipe;
 }
 
-}  // namespace
-
-namespace {
-
 // The names in "teacher", of a step that has one.
 std::vector<std::string> teachers_of(const RecipeStep& step) {
   const Json* teacher = step.method->needs == Needs::kTeacher ? step.params.find("teacher") : nullptr;

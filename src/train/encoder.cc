@@ -121,11 +121,13 @@ class Forward {
     }
     int64_t longest = 0;
     for (int64_t i = 0; i < batch_.num_sequences(); ++i) longest = std::max(longest, batch_.length(i));
+    std::vector<int64_t> by_distance;  // from 1 - longest on
+    for (int64_t distance = 1 - longest; distance < longest; ++distance)
+      by_distance.push_back(relative_bucket(distance, position.num_buckets, position.max_distance));
     at::Tensor buckets = at::empty({longest, longest}, at::kLong);  // [query][key]
-    auto* bucket = buckets.data_ptr<int64_t>();
     for (int64_t query = 0; query < longest; ++query) {
-      for (int64_t key = 0; key < longest; ++key)
-        *bucket++ = relative_bucket(key - query, position.num_buckets, position.max_distance);
+      std::copy_n(by_distance.begin() + (longest - 1 - query), longest,
+                  buckets.data_ptr<int64_t>() + query * longest);
     }
     const at::Tensor& table = parameters_.at(position.name + ".weight");
     const at::Tensor bias = at::embedding(table, buckets.to(table.device())).permute({2, 0, 1}).contiguous();

@@ -499,13 +499,9 @@ class Run {
   }
 
   int64_t checkpoint_bytes() const {
-    std::vector<TensorMap> parts = {save_parameters(network_.parameters), optimizer_->save()};
-    if (average_) parts.push_back(average_->save(network_.parameters));
-    std::size_t bytes = 0;
-    for (const TensorMap& part : parts) {
-      for (const auto& [name, tensor] : part) bytes += tensor.bytes.size();
-    }
-    return static_cast<int64_t>(bytes) * (settings_.keep + 1);  // one more while the newest is written
+    const int64_t weights = network_.parameters.num_elements() * static_cast<int64_t>(sizeof(float));
+    const int64_t bytes = weights * (average_ ? 2 : 1) + optimizer_->num_bytes();
+    return bytes * (settings_.keep + 1);  // one more while the newest is written
   }
 
   void save() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "model/architectures.h"
 
@@ -24,12 +25,6 @@ std::string class_prefix(const Model& model) {
   if (architecture == nullptr || architecture->class_name == nullptr)
     fail(ErrorKind::kUnsupported, "{}: this family has no task heads", model.description.family);
   return architecture->class_name;
-}
-
-uint64_t stream_of(const std::string& name) {  // FNV-1a
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
 }
 
 bool in_head(const HeadSpec& head, const std::string& tensor) {
@@ -68,7 +63,7 @@ void add_layer(Model& model, const LinearSpec& spec, double deviation, uint64_t 
 }  // namespace
 
 Tensor draw_normal(const Shape& shape, double deviation, uint64_t seed, const std::string& name) {
-  Rng rng(seed, stream_of(name));
+  Rng rng(seed, fnv1a(name));
   std::vector<float> values(static_cast<std::size_t>(element_count(shape)));
   for (float& value : values) value = static_cast<float>(deviation) * rng.normal();
   return Tensor::from_floats(shape, values);

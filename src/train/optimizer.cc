@@ -46,6 +46,16 @@ void Optimizer::step(Parameters& parameters, std::span<const ParameterRule> rule
   }
 }
 
+int64_t Optimizer::num_bytes() const {
+  int64_t bytes = 0;
+  for (const State& state : states_) {
+    if (state.steps == 0) continue;
+    for (const at::Tensor& part : state.parts) bytes += static_cast<int64_t>(part.nbytes());
+    bytes += static_cast<int64_t>(sizeof(state.steps));
+  }
+  return bytes;
+}
+
 TensorMap Optimizer::save() const {
   TensorMap out;
   for (const State& state : states_) {

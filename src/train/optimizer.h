@@ -33,6 +33,7 @@ class Optimizer {
   // State as tensors "PARAMETER.part", and back: bit for bit.
   TensorMap save() const;
   void load(const Parameters& parameters, const TensorMap& state);
+  int64_t num_bytes() const;  // of what save() gives
 
  protected:
   Optimizer(OptimizerSettings settings, std::vector<std::string> parts)

@@ -10,6 +10,7 @@
 #include "train/device.h"
 #include "train/loop.h"
 #include "train/settings_digest.h"
+#include "train/step_estimate.h"
 #include "train/training_folder.h"
 #include "train/training_run.h"
 
@@ -19,8 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kFirstEstimate = 10;  // steps; the first ones, which allocate, are not counted
-constexpr int64_t kWarmSteps = 2;
+constexpr int64_t kFirstEstimate = 10;  // steps
 
 struct Start {
   Model model;
@@ -81,18 +81,14 @@ class Watch {
     stretch_tokens_ += log.tokens;
     stretch_seconds_ += log.seconds;
     ++stretch_steps_;
-    if (steps_ > kWarmSteps && steps_ <= kFirstEstimate) {
-      tokens_ += log.tokens;
-      seconds_ += log.seconds;
-    }
+    if (steps_ <= kFirstEstimate) estimate_.add(log);
     if (steps_ == kFirstEstimate && log.total > log.step) {
-      const double counted = kFirstEstimate - kWarmSteps, rest = static_cast<double>(log.total - log.step);
+      const auto rest = static_cast<double>(log.total - log.step);
       tell_(fmt::format(
           "{:.0f} tokens a second; {} steps of about {:.0f} tokens are left: {:.1f} million tokens "
           "in about {}\n",
-          static_cast<double>(tokens_) / seconds_, log.total - log.step,
-          static_cast<double>(tokens_) / counted, static_cast<double>(tokens_) / counted * rest / 1e6,
-          format_seconds(seconds_ / counted * rest)));
+          estimate_.tokens_per_second(), log.total - log.step, estimate_.tokens(),
+          estimate_.tokens() * rest / 1e6, format_seconds(estimate_.seconds() * rest)));
     }
     const int64_t stretch = std::max<int64_t>(1, log.total / 20);
     if (log.step % stretch == 0 || log.step == log.total) {
@@ -106,8 +102,9 @@ class Watch {
 
  private:
   const std::function<void(const std::string&)>& tell_;
-  int64_t steps_ = 0, tokens_ = 0, stretch_steps_ = 0, stretch_tokens_ = 0;
-  double seconds_ = 0, loss_ = 0, stretch_seconds_ = 0;
+  StepEstimate estimate_;
+  int64_t steps_ = 0, stretch_steps_ = 0, stretch_tokens_ = 0;
+  double loss_ = 0, stretch_seconds_ = 0;
   std::vector<LossPoint> curve_;
 };
 

@@ -6,8 +6,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
-#include "tests/cli/program_run.h"
-#include "tests/cli/tiny_model_test.h"
+#include "tests/cli/tiny_training_test.h"
 
 namespace penjing {
 namespace {
@@ -16,34 +15,17 @@ namespace fs = std::filesystem;
 using testing::ProgramResult;
 using testing::run_program;
 
-class DistillCommand : public testing::TinyModelTest {
+class DistillCommand : public testing::TinyTrainingTest {
  protected:
   void SetUp() override {
-    if (!fs::exists(fs::path(PENJING_BINARY_DIR) / "penjing-train")) {
-      GTEST_SKIP() << "built without PENJING_TRAIN";
-    }
-    testing::TinyModelTest::SetUp();
-    fs::create_directories(work_ / "data");
-    for (const char* split : {"train", "dev"}) {
-      std::ofstream file(work_ / "data" / (std::string(split) + ".tsv"));
-      file << "sentence\tlabel\n";
-      for (int i = 0; i < 32; ++i) {
-        file << (i % 2 == 0 ? "the cat sat on a mat\t0\n" : "a dog ran in the house\t1\n");
-      }
-    }
-    const ProgramResult taught = run_program(
-        {{"finetune", path("model"), "--task", "classification", "--data", path("data"), "--out",
-          path("teacher"), "--epochs", "2", "--batch-size", "4", "--learning-rate", "2e-3", "--quiet"}});
-    ASSERT_EQ(taught.status, 0) << taught.err;
+    testing::TinyTrainingTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_NO_FATAL_FAILURE(teach());
   }
-  ProgramResult distill(const std::string& out, std::vector<std::string> more, bool interrupt = false) const {
-    testing::ProgramRun run{{"distill", path("model"), "--teacher", path("teacher"), "--task",
-                             "classification", "--data", path("data"), "--out", path(out), "--epochs", "15",
-                             "--batch-size", "4", "--learning-rate", "1e-3", "--no-cache"}};
-    run.arguments.insert(run.arguments.end(), more.begin(), more.end());
-    if (interrupt)
-      run.interrupt_when = [folder = path(out + ".training")] { return testing::holds_checkpoint(folder); };
-    return run_program(run);
+  ProgramResult distill(const std::string& out, const std::vector<std::string>& more,
+                        bool interrupt = false) const {
+    return train({"distill", path("model"), "--teacher", path("teacher"), "--epochs", "15", "--no-cache"},
+                 out, more, interrupt);
   }
 };
 

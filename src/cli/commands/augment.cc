@@ -2,6 +2,7 @@
 #include "augment/augment.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 
 #include "base/error.h"
@@ -87,14 +88,14 @@ Dataset read_data() {
     fail(ErrorKind::kInput, "--task \"{}\"; did you mean \"{}\"?", options.task,
          nearest(options.task, names));
   }
-  const bool many_labels = name == "multi_label";
-  for (const char* labelled : {"classification", "cola", "mrpc", "stsb", "regression", "multi_label"}) {
-    if (name != labelled) continue;
-    return read_dataset(find_split(options.data, options.split), options.columns,
-                        many_labels ? EmptyLabels::kAllowed : EmptyLabels::kRefused);
+  constexpr std::string_view kLabelled[] = {"classification", "cola",       "mrpc",
+                                            "stsb",           "regression", "multi_label"};
+  if (std::find(std::begin(kLabelled), std::end(kLabelled), name) == std::end(kLabelled)) {
+    fail(ErrorKind::kUnsupported,
+         "task {}: its examples are no texts or pairs with a label, which is what can be augmented", name);
   }
-  fail(ErrorKind::kUnsupported,
-       "task {}: its examples are no texts or pairs with a label, which is what can be augmented", name);
+  return read_dataset(find_split(options.data, options.split), options.columns,
+                      name == "multi_label" ? EmptyLabels::kAllowed : EmptyLabels::kRefused);
 }
 
 // Where rows go, with the names that read_dataset guesses unless the user gave others.

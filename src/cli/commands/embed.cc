@@ -148,9 +148,7 @@ int run(const CommonOptions& common) {
          options.model);
   }
   const std::string prompt = choose_prompt(loaded.model.sentence);
-  bool model_normalizes = false;
-  for (const auto& module : loaded.model.sentence.modules)
-    model_normalizes |= module.kind == SentenceModule::Kind::kNormalize;
+  bool model_normalizes = normalizes(loaded.model);
   if (options.no_normalize && model_normalizes) {
     auto& modules = loaded.model.sentence.modules;
     std::erase_if(modules,

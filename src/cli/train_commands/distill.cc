@@ -73,11 +73,7 @@ int run(const CommonOptions& common) {
         return result.loop;
       });
   if (!trained || result.rank != 0) return kDone;
-  if (common.json) {
-    print_json(training_json(options, result.loop));
-    return kDone;
-  }
-  print_text(evaluations_table(result.loop) + training_summary(options, result.loop));
+  print_training(options, common, result.loop);
   return kDone;
 }
 

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "train/evaluated.h"
+#include "train/step_estimate.h"
 
 namespace penjing::cli {
 
@@ -30,44 +31,28 @@ void declare_training_options(CLI::App& app, TrainingOptions& options) {
 namespace {
 
 // What --dry-run tells.
-class Rehearsal {
- public:
-  void step(const train::StepLog& log) {
-    total_ = log.total;
-    if (log.step <= kWarmSteps && log.total > kWarmSteps) return;
-    ++steps_;
-    tokens_ += log.tokens;
-    seconds_ += log.seconds;
+void print_rehearsal(const train::StepEstimate& step, int64_t steps, int64_t checkpoint_bytes, bool as_json) {
+  const double all = step.seconds() * static_cast<double>(steps);
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  const int64_t memory = int64_t{usage.ru_maxrss} << 10;
+  if (as_json) {
+    print_json(Json::object({{"steps", steps},
+                             {"measured_steps", step.steps()},
+                             {"seconds_per_step", step.seconds()},
+                             {"tokens_per_second", step.tokens_per_second()},
+                             {"seconds", all},
+                             {"checkpoint_bytes", checkpoint_bytes},
+                             {"peak_memory_bytes", memory}}));
+    return;
   }
-
-  void print(const train::LoopResult& result, bool as_json) const {
-    const double step = seconds_ / static_cast<double>(std::max<int64_t>(1, steps_));
-    const double all = step * static_cast<double>(total_);
-    rusage usage = {};
-    getrusage(RUSAGE_SELF, &usage);
-    const int64_t memory = int64_t{usage.ru_maxrss} << 10;
-    if (as_json) {
-      print_json(Json::object({{"steps", total_},
-                               {"measured_steps", steps_},
-                               {"seconds_per_step", step},
-                               {"tokens_per_second", static_cast<double>(tokens_) / std::max(seconds_, 1e-9)},
-                               {"seconds", all},
-                               {"checkpoint_bytes", result.checkpoint_bytes},
-                               {"peak_memory_bytes", memory}}));
-      return;
-    }
-    print_text(fmt::format(
-        "{} steps at {:.3f} s ({} measured, {:.0f} tokens a second): about {}, without evaluations\n"
-        "disk: {:.2f} GB of checkpoints; memory so far: {:.2f} GB\n"
-        "nothing was written\n",
-        total_, step, steps_, static_cast<double>(tokens_) / std::max(seconds_, 1e-9), format_seconds(all),
-        static_cast<double>(result.checkpoint_bytes) / 1e9, static_cast<double>(memory) / 1e9));
-  }
-
- private:
-  int64_t total_ = 0, steps_ = 0, tokens_ = 0;
-  double seconds_ = 0;
-};
+  print_text(fmt::format(
+      "{} steps at {:.3f} s ({} measured, {:.0f} tokens a second): about {}, without evaluations\n"
+      "disk: {:.2f} GB of checkpoints; memory so far: {:.2f} GB\n"
+      "nothing was written\n",
+      steps, step.seconds(), step.steps(), step.tokens_per_second(), format_seconds(all),
+      static_cast<double>(checkpoint_bytes) / 1e9, static_cast<double>(memory) / 1e9));
+}
 
 }  // namespace
 
@@ -75,15 +60,19 @@ bool run_training(const TrainingOptions& options, const CommonOptions& common,
                   const std::function<RunInfo()>& info, const std::string& eval_split,
                   const std::function<train::LoopResult(const Tell&, const OnStep&)>& work) {
   if (options.dry_run) {
-    Rehearsal rehearsal;
+    train::StepEstimate estimate;
+    int64_t steps = 0;
     bool told = false;  // of several ranks the first alone
     const train::LoopResult result = work(
         [&](const std::string& text) {
           told = true;
           if (!common.json && !common.quiet) print_text(text);
         },
-        [&](const train::StepLog& step) { rehearsal.step(step); });
-    if (told) rehearsal.print(result, common.json);
+        [&](const train::StepLog& step) {
+          estimate.add(step);
+          steps = step.total;
+        });
+    if (told) print_rehearsal(estimate, steps, result.checkpoint_bytes, common.json);
     return false;
   }
   std::unique_ptr<RecordedRun> record;
@@ -143,6 +132,15 @@ std::string training_summary(const TrainingOptions& options, const train::LoopRe
       result.steps, result.loss, result.seconds,
       static_cast<double>(result.tokens) / std::max(result.seconds, 1e-9),
       result.stopped_early ? "; stopped early" : "");
+}
+
+void print_training(const TrainingOptions& options, const CommonOptions& common,
+                    const train::LoopResult& result) {
+  if (common.json) {
+    print_json(training_json(options, result));
+  } else {
+    print_text(evaluations_table(result) + training_summary(options, result));
+  }
 }
 
 }  // namespace penjing::cli

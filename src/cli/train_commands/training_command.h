@@ -13,9 +13,9 @@ namespace penjing::cli {
 
 // What commands that train have in common.
 
-// How a run is run, beside what it learns.
-inline constexpr int64_t kRehearsalSteps = 12, kWarmSteps = 2;  // of --dry-run; the warm ones are not counted
+inline constexpr int64_t kRehearsalSteps = 12;  // of --dry-run
 
+// How a run is run, beside what it learns.
 struct TrainingOptions {
   std::string out;
   bool resume = false, dry_run = false;
@@ -34,10 +34,10 @@ struct TrainingOptions {
 };
 void declare_training_options(CLI::App& app, TrainingOptions& options);
 
-// Calls `work` with what tells the user (the run is recorded from its first words on: model and data are read
-// by then) and with what it calls after each step; records the last scores, and why it failed.
 using Tell = std::function<void(const std::string&)>;
 using OnStep = std::function<void(const train::StepLog&)>;
+// Calls `work` with what tells the user (the run is recorded from its first words on: model and data are read
+// by then) and with what it calls after each step; records the last scores, and why it failed. True.
 // --dry-run: calls it for the first steps and prints how long all would take and what disk they need; false
 // then.
 bool run_training(const TrainingOptions& options, const CommonOptions& common,
@@ -48,5 +48,8 @@ bool run_training(const TrainingOptions& options, const CommonOptions& common,
 Json training_json(const TrainingOptions& options, const train::LoopResult& result);
 std::string evaluations_table(const train::LoopResult& result);  // empty: there were none
 std::string training_summary(const TrainingOptions& options, const train::LoopResult& result);  // a line
+// All of it, as JSON or for people.
+void print_training(const TrainingOptions& options, const CommonOptions& common,
+                    const train::LoopResult& result);
 
 }  // namespace penjing::cli

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "base/text_table.h"
 #include "base/thread_pool.h"
@@ -39,9 +40,7 @@ struct Params {
 constexpr double kEmbeddingScale = 0.3;  // root mean square: LSTM gates are then neither closed nor saturated
 
 Tensor draw_uniform(const Shape& shape, double bound, uint64_t seed, std::string_view name) {
-  uint64_t stream = 0xcbf29ce484222325;  // FNV-1a of the name
-  for (const char c : name) stream = (stream ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  Rng rng(seed, stream);
+  Rng rng(seed, fnv1a(name));
   std::vector<float> values(static_cast<std::size_t>(element_count(shape)));
   for (float& value : values) value = static_cast<float>(bound * (2 * rng.uniform() - 1));
   return Tensor::from_floats(shape, values);

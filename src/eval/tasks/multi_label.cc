@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "eval/evaluation.h"
 
 namespace penjing {
@@ -55,9 +56,7 @@ double exact(const Outcomes& outcomes, std::span<const std::size_t> examples) {
 
 // A number for a set of labels, the same for the same set: FNV-1a, the 52 bits that a double holds.
 double number_of(const std::vector<uint8_t>& labels) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const uint8_t label : labels) hash = (hash ^ label) * 0x100000001b3;
-  return static_cast<double>(hash >> 12);
+  return static_cast<double>(fnv1a({reinterpret_cast<const char*>(labels.data()), labels.size()}) >> 12);
 }
 
 TaskResult run(const TaskModel& model, const TaskInput& input) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "data/text_lines.h"
 #include "eval/label_task.h"
 #include "eval/metrics.h"
@@ -13,13 +14,6 @@ namespace penjing {
 namespace {
 
 constexpr uint64_t kTenth = 10;
-
-// FNV-1a (Fowler, Noll, Vo).
-uint64_t hash_of(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
 
 Dataset read_glosses(const TaskInput& input, bool test) {
   Dataset data;
@@ -34,7 +28,7 @@ Dataset read_glosses(const TaskInput& input, bool test) {
       const std::size_t bar = line.find("| ");
       if (line.size() < 12 || line[8] != ' ' || line[11] != ' ' || bar == std::string::npos)
         fail(ErrorKind::kFormat, "{}: line {}: not a synset of WordNet", file.string(), number);
-      if ((hash_of(part + line.substr(0, 8)) % kTenth == 0) != test) continue;
+      if ((fnv1a(part + line.substr(0, 8)) % kTenth == 0) != test) continue;
       std::string gloss = line.substr(bar + 2);
       gloss.erase(std::min(gloss.find(';'), gloss.size()));
       gloss.erase(gloss.find_last_not_of(" \t") + 1);
