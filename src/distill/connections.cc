@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "distill/attention_heads.h"
 #include "distill/projection_init.h"
+#include "distill/sequence_numerics.h"
 
 namespace penjing::distill {
 
@@ -22,10 +24,13 @@ const LayerOutputs& layer_of(const Outputs& outputs, int64_t layer) {
   return outputs.layers[static_cast<std::size_t>(layer)];
 }
 
-// Heads of both sides as the term's map matches them.
-LayerOutputs with_heads(const LayerOutputs& layer, const LayerOutputs& other, const LossTerm& term,
-                        bool student) {
+// What the term reads of a layer: first tokens alone where it wants no other, and heads of both sides as its
+// map matches them.
+LayerOutputs matched(const LayerOutputs& layer, const LayerOutputs& other, const LossTerm& term,
+                     std::span<const int64_t> offsets, bool student) {
   LayerOutputs out = layer;
+  if ((term.needs & kFirst) != 0)
+    out.rows = layer.first.defined() ? layer.first : first_rows(layer.rows, offsets);
   if ((term.needs & (kScores | kAttention)) == 0 || term.heads.rule == "equal") return out;
   const bool probabilities = (term.needs & kAttention) != 0;
   for (std::size_t i = 0; i < layer.scores.size(); ++i) {
@@ -47,7 +52,7 @@ LayerOutputs mixture_of(const std::vector<LayerOutputs>& layers, const at::Tenso
                         const LossTerm& term) {
   LayerOutputs out;
   out.num_heads = layers.front().num_heads;
-  if ((term.needs & kRows) != 0) {
+  if ((term.needs & kStates) != 0) {
     std::vector<at::Tensor> rows;
     for (const LayerOutputs& layer : layers) rows.push_back(widened(layer.rows.detach()));
     out.rows = at::tensordot(weights, at::stack(rows), {0}, {0});
@@ -139,12 +144,12 @@ Side Connections::student_side(std::size_t index, const DistillBatch& batch) con
   const Outputs& from = batch.student;
   Side side{(term.needs & kTokenLogits) != 0 ? from.token_logits : from.logits, from.embeddings, {}};
   for (const LayerPair& pair : term.layers.pairs) {
-    side.layers.push_back(
-        with_heads(layer_of(from, pair.student), layer_of(batch.teacher, pair.teacher), term, true));
+    side.layers.push_back(matched(layer_of(from, pair.student), layer_of(batch.teacher, pair.teacher), term,
+                                  batch.offsets, true));
   }
   for (const int64_t layer : term.layers.student) {
-    side.layers.push_back(
-        with_heads(layer_of(from, layer), layer_of(batch.teacher, term.layers.teacher.front()), term, true));
+    side.layers.push_back(matched(layer_of(from, layer), layer_of(batch.teacher, term.layers.teacher.front()),
+                                  term, batch.offsets, true));
   }
   const std::vector<LearnedLinear>& projections = terms_[index].projections;
   if (projections.empty()) return side;
@@ -161,8 +166,8 @@ Side Connections::teacher_side(std::size_t index, const DistillBatch& batch) con
   const Outputs& from = batch.teacher;
   Side side{(term.needs & kTokenLogits) != 0 ? from.token_logits : from.logits, from.embeddings, {}};
   for (const LayerPair& pair : term.layers.pairs) {
-    side.layers.push_back(
-        with_heads(layer_of(from, pair.teacher), layer_of(batch.student, pair.student), term, false));
+    side.layers.push_back(matched(layer_of(from, pair.teacher), layer_of(batch.student, pair.student), term,
+                                  batch.offsets, false));
   }
   if (!term.layers.is_attention()) return side;
   const auto layers = static_cast<int64_t>(term.layers.teacher.size());
@@ -170,8 +175,8 @@ Side Connections::teacher_side(std::size_t index, const DistillBatch& batch) con
   for (std::size_t i = 0; i < term.layers.student.size(); ++i) {
     std::vector<LayerOutputs> mixed;
     for (const int64_t layer : term.layers.teacher) {
-      mixed.push_back(
-          with_heads(layer_of(from, layer), layer_of(batch.student, term.layers.student[i]), term, false));
+      mixed.push_back(matched(layer_of(from, layer), layer_of(batch.student, term.layers.student[i]), term,
+                              batch.offsets, false));
     }
     side.layers.push_back(mixture_of(mixed, weights.select(0, static_cast<int64_t>(i)), term));
   }
@@ -182,6 +187,8 @@ Side Connections::teacher_side(std::size_t index, const DistillBatch& batch) con
 
 std::vector<PlannedLoss> Connections::losses(const DistillBatch& batch) {
   std::vector<PlannedLoss> out;
+  std::vector<int64_t> single(batch.offsets.size());  // sequences of one token
+  std::iota(single.begin(), single.end(), 0);
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     const LossTerm& term = plan_.terms[i];
     const double weight = weight_at(term, batch.progress);
@@ -189,7 +196,7 @@ std::vector<PlannedLoss> Connections::losses(const DistillBatch& batch) {
     const Side student = student_side(i, batch), teacher = teacher_side(i, batch);
     const LossInput input{student,
                           teacher,
-                          batch.offsets,
+                          (term.needs & kFirst) != 0 ? single : batch.offsets,
                           batch.examples,
                           (term.needs & kTokenLogits) != 0 ? batch.token_labels : batch.labels,
                           batch.random,

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/parse.h"
 #include "distill/distill_objective.h"
+#include "distill/kept_answers.h"
 #include "distill/teacher_fit.h"
 #include "distill/token_map.h"
 #include "io/model_folder.h"
@@ -144,27 +145,6 @@ at::Tensor words_of(const train::Parameters& parameters, const Model& model) {
   return parameters.get_or_undefined(model.description.embedding.word + ".weight").detach();
 }
 
-// Named by what a teacher's answers as a whole depend on.
-fs::path answers_file(const train::TaskStart& start, const Teacher& teacher, unsigned need) {
-  Json key = Json::object({{"teacher", teacher.digest()},
-                           {"need", static_cast<int64_t>(need)},
-                           {"task", *start.origin.find("task")},
-                           {"params", *start.origin.find("params")},
-                           {"tokens", *start.origin.find("tokens_sha256")}});
-  // In the last bits of another kind of device: a run on the CPU must not depend on what is kept.
-  if (!start.input.device.is_cpu()) key.set("device", at::DeviceTypeName(start.input.device.type(), true));
-  const std::string text = key.dump();
-  return cache_folder() / "teacher" / (sha256_hex(std::as_bytes(std::span(text))) + ".safetensors");
-}
-
-// The one thing that all terms read of the teacher, over the whole training: kLogits or kEmbeddings; 0 where
-// they read layers, several things, or words.
-unsigned only_need(const Plan& plan) {
-  unsigned needs = 0;
-  for (const LossTerm& term : plan.terms) needs |= term.needs & ~(kLabels | kEqualWidths);
-  return needs == kLogits || needs == kEmbeddings ? needs : 0;
-}
-
 void prepare(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
   Prepared parts = read_parts(settings, student, start.input.device);
@@ -205,25 +185,7 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
   if (parts.teachers.size() == 1 && parts.teachers.first().has_model()) {
     setup.teacher_words = words_of(parts.teachers.first().parameters(), parts.teachers.first().model());
   }
-  const unsigned need = only_need(parts.plan);
-  for (Teacher& teacher : parts.teachers.all()) {
-    if (need == 0 || streams || !teacher.has_model()) continue;
-    const train::ForwardContext context;
-    const fs::path file = settings.keep_answers ? answers_file(start, teacher, need) : fs::path();
-    const int64_t width = need == kLogits ? parts.of_teacher.logits : parts.of_teacher.embedding;
-    const bool there = !file.empty() && fs::exists(file);
-    start.tell(fmt::format("the teacher's answers: {} examples x {} numbers, {:.1f} MB{}\n",
-                           setup.num_examples, width,
-                           static_cast<double>(setup.num_examples * width) * 4 / 1e6,
-                           there          ? ", from an earlier run"
-                           : file.empty() ? " in memory"
-                                          : " in the cache"));
-    if (start.is_rehearsal) {
-      const double seconds = there ? 0 : teacher.rehearse_answers(*start.objective, need, context);
-      if (!there) start.tell(fmt::format("to ask for them takes about {:.0f} s\n", seconds));
-    }
-    if (!start.is_rehearsal || there) teacher.answer_all(*start.objective, need, context, file);
-  }
+  for (Teacher& teacher : parts.teachers.all()) keep_answers(settings, parts.plan, start, teacher);
   Connections connections(parts.plan, parts.student, parts.of_teacher, setup);
   if (start.num_ranks > 1 && !connections.sums_over_examples()) {
     fail(ErrorKind::kUnsupported,

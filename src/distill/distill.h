@@ -13,6 +13,9 @@ namespace penjing::distill {
 // What several teachers count for an example, beside their weights (distill/teachers.h).
 enum class Gating { kNone, kConfidence, kEntropy };
 
+// How a teacher's answers are kept between runs: as they are, vectors and scores rounded to BF16, or not.
+enum class KeptAnswers { kExact, kBf16, kNone };
+
 struct DistillSettings {
   train::FinetuneSettings training;  // of the student: model, task, data, loop
   std::string teacher;  // a model; or a file with its answers (.npy, .jsonl); several with commas between
@@ -23,7 +26,10 @@ struct DistillSettings {
   // A plan (distill/plan.h); empty: soft labels for classes (kd, weight 0.9), else the squared error of
   // logits or sentence embeddings; for a table (static) contrastive.
   Json losses = Json::array();
-  bool keep_answers = true;  // a teacher's answers lie in $PENJING_CACHE/teacher for the runs that follow
+  // A teacher's answers lie in $PENJING_CACHE/teacher for the runs that follow, where they take no more than
+  // so many GB (distill/kept_answers.h).
+  KeptAnswers answers = KeptAnswers::kExact;
+  double answers_gb = 4;
 };
 
 // As train::finetune(): the student is trained beside its teacher. kInput for a plan that does not fit the

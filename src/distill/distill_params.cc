@@ -40,7 +40,10 @@ DistillSettings DistillParams::settings() const {
                                              : Gating::kEntropy;
   settings.label_weight = label_weight;
   settings.losses = as_plan(losses);
-  settings.keep_answers = !no_cache;
+  settings.answers = answers == "exact"  ? KeptAnswers::kExact
+                     : answers == "bf16" ? KeptAnswers::kBf16
+                                         : KeptAnswers::kNone;
+  settings.answers_gb = answers_gb;
   return settings;
 }
 

@@ -12,7 +12,8 @@ struct DistillParams {
   std::string teacher, teacher_weights, gating = "none";
   double label_weight = -1;
   Json losses = Json::array();
-  bool no_cache = false;
+  std::string answers = "exact";
+  double answers_gb = 4;
   train::FinetuneParams training;
 
   template <class Visitor>
@@ -30,7 +31,11 @@ struct DistillParams {
         "what the student learns of the teacher: names (kd,pkd) or a list of objects (docs/distillation.md)");
     v.number("label_weight", label_weight, -1, 1e6,
              "of the task's own loss; -1: 0.1, or 0 for texts without labels");
-    v.flag("no_cache", no_cache, "do not keep the teacher's answers for other runs");
+    v.choice(
+        "answers", answers, {"exact", "bf16", "none"},
+        "how the teacher's answers are kept for other epochs and runs: as they are, rounded, not at all");
+    v.number("answers_gb", answers_gb, 0, 1e6,
+             "GB that they may take in the cache; more: asked at every step");
     training.visit(v);
   }
 

@@ -32,6 +32,12 @@ at::Tensor LearnedLinear::operator()(const at::Tensor& x) const {
                     bias == nullptr ? c10::optional<at::Tensor>() : *bias);
 }
 
+at::Tensor LearnedLinear::as_constant(const at::Tensor& x) const {
+  const at::Tensor* bias = parameters_->find(name_ + ".bias");
+  return at::linear(x, parameters_->at(name_ + ".weight").detach(),
+                    bias == nullptr ? c10::optional<at::Tensor>() : bias->detach());
+}
+
 LearnedBatchNorm::LearnedBatchNorm(const LossSetup& setup, const std::string& name, int64_t width)
     : parameters_(setup.parameters), name_(setup.prefix + name) {
   add(setup, name_ + ".weight", at::ones({width}));

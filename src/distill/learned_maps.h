@@ -15,6 +15,7 @@ class LearnedLinear {
   LearnedLinear(const LossSetup& setup, const std::string& name, int64_t in, int64_t out, bool bias,
                 double deviation);
   at::Tensor operator()(const at::Tensor& x) const;
+  at::Tensor as_constant(const at::Tensor& x) const;  // the weights get no gradient
   bool is_there() const { return parameters_ != nullptr; }
 
  private:

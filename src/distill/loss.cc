@@ -42,7 +42,7 @@ void check(const Side& side, unsigned needs, const LossInput& input, const char*
       if ((needs & need) == 0) return;
       require(x.defined() && x.dim() == 2 && x.size(0) == input.offsets.back(), who, what);
     };
-    rows(kRows, layer.rows, "hidden states, one a token");
+    rows(kStates, layer.rows, "hidden states, one a token");
     rows(kQuery, layer.query, "queries, one a token");
     rows(kKey, layer.key, "keys, one a token");
     rows(kValue, layer.value, "values, one a token");

@@ -18,6 +18,7 @@ namespace penjing::distill {
 // Of one layer, packed as in train/packed_batch.h: T tokens of n sequences end to end, no padding.
 struct LayerOutputs {
   at::Tensor rows;               // hidden states [T, width]
+  at::Tensor first;              // of first tokens alone [n, width], where the others are not known
   at::Tensor query, key, value;  // [T, num_heads * head_dim]
   int64_t num_heads = 0;
   // Attention before softmax, one [heads, L, L] a sequence. For a loss that needs kAttention these may be
@@ -35,7 +36,9 @@ struct Side {
 struct LossInput {
   const Side& student;
   const Side& teacher;
-  std::span<const int64_t> offsets;   // [n + 1]: sequence i holds rows [offsets[i], offsets[i + 1])
+  // [n + 1]: sequence i holds rows [offsets[i], offsets[i + 1]). For a loss that needs kFirst every sequence
+  // may be its first token alone.
+  std::span<const int64_t> offsets;
   std::span<const int64_t> examples;  // numbers in the data set, of the n sequences
   at::Tensor labels;  // [n], or of token logits [m] with -100 where nothing was masked; may be undefined
   train::RandomKey random;  // what a loss draws depends on it and on the examples' numbers alone

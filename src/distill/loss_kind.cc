@@ -41,6 +41,7 @@ std::string describe_needs(unsigned needs) {
       {kTokenLogits, "token logits"},
       {kEmbeddings, "sentence embeddings"},
       {kRows, "hidden states"},
+      {kFirst, "hidden states of first tokens"},
       {kQuery, "queries"},
       {kKey, "keys"},
       {kValue, "values"},

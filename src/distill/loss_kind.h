@@ -31,9 +31,11 @@ enum Need : unsigned {
   // Rows or embeddings are as wide on both sides: the plan projects where they differ.
   kEqualWidths = 1u << 10,
   // Queries, keys and values are of as many heads on both sides.
-  kEqualHeads = 1u << 11
+  kEqualHeads = 1u << 11,
+  kFirst = 1u << 12  // of matched layers the hidden states of first tokens alone, in the place of kRows
 };
-inline constexpr unsigned kLayered = kRows | kQuery | kKey | kValue | kScores | kAttention;
+inline constexpr unsigned kStates = kRows | kFirst;
+inline constexpr unsigned kLayered = kStates | kQuery | kKey | kValue | kScores | kAttention;
 std::string describe_needs(unsigned needs);  // "hidden states, labels"
 
 // One loss: a file in distill/losses/, a line in losses.def.

@@ -13,7 +13,7 @@ constexpr unsigned kOfScores = kScores | kAttention;
 OutputsTap::OutputsTap(const Description& description, const OutputNeeds& needs, train::TensorTap* next)
     : layers_(needs.layers), next_(next) {
   outputs_.layers.resize(static_cast<std::size_t>(description.num_layers) + 1);
-  if ((layers_(0) & kRows) != 0) want("embeddings.out", outputs_.layers[0].rows, "the embeddings");
+  if ((layers_(0) & kStates) != 0) want("embeddings.out", outputs_.layers[0].rows, "the embeddings");
   // The last block of a layer gives its hidden states.
   std::vector<std::string> last(outputs_.layers.size());
   for (const Block& block : description.blocks) {
@@ -30,7 +30,7 @@ OutputsTap::OutputsTap(const Description& description, const OutputNeeds& needs,
     if ((wanted & kValue) != 0) want(attention->value.name + ".out", outputs.value, "values" + of_layer);
   }
   for (std::size_t layer = 1; layer < last.size(); ++layer) {
-    if ((layers_(static_cast<int64_t>(layer)) & kRows) == 0) continue;
+    if ((layers_(static_cast<int64_t>(layer)) & kStates) == 0) continue;
     want(last[layer] + ".out", outputs_.layers[layer].rows, fmt::format("hidden states of layer {}", layer));
   }
   for (const HeadSpec& head : description.heads) {

@@ -148,7 +148,7 @@ class TermReader {
       fail(ErrorKind::kInput, "{}: a mixture of layers has no queries, keys and values, which {} reads",
            key("layers"), term_.kind->name);
     }
-    if (!reads(kLayered & ~kRows)) return;
+    if (!reads(kLayered & ~kStates)) return;
     for (const LayerPair& pair : all_pairs()) {
       check_attention(student_, pair.student, "student");
       check_attention(teacher_, pair.teacher, "teacher");
@@ -220,7 +220,7 @@ class TermReader {
   // Of the places, or of what else is compared.
   std::vector<Widths> widths() const {
     if (reads(kEmbeddings)) return {{student_.embedding, teacher_.embedding}};
-    if (!reads(kRows)) return {{student_.logits, teacher_.logits}};
+    if (!reads(kStates)) return {{student_.logits, teacher_.logits}};
     std::vector<Widths> out;
     const auto width = [](const ModelShape& shape, int64_t layer) {
       return shape.widths[static_cast<std::size_t>(layer)];
@@ -251,7 +251,7 @@ class TermReader {
   void read_projection() {
     const Json* given = json_.find("projection");
     const bool asked = given != nullptr && !(given->is_bool() && !given->as_bool(""));
-    if (!reads(kEqualWidths) || !reads(kRows | kEmbeddings)) {
+    if (!reads(kEqualWidths) || !reads(kStates | kEmbeddings)) {
       if (asked) {
         fail(ErrorKind::kInput, "{}: {} compares no rows of equal width", key("projection"),
              term_.kind->name);
@@ -424,7 +424,7 @@ Json to_json(const Plan& plan) {
         pairs.push_back(Json(Json::Array{Json(pair.student), Json(pair.teacher)}));
       json.set("heads", term.heads.rule == "pairs" ? pairs : Json(term.heads.rule));
     }
-    if ((term.needs & kEqualWidths) != 0 && (term.needs & (kRows | kEmbeddings)) != 0)
+    if ((term.needs & kEqualWidths) != 0 && (term.needs & (kStates | kEmbeddings)) != 0)
       json.set("projection", term.projection ? to_json(*term.projection) : Json(false));
     out.push_back(json);
   }

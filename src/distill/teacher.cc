@@ -1,7 +1,5 @@
 #include "distill/teacher.h"
 
-#include <chrono>
-
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/interrupt.h"
@@ -10,7 +8,6 @@
 #include "data/text_lines.h"
 #include "distill/teacher_fit.h"
 #include "io/model_folder.h"
-#include "io/safetensors.h"
 #include "train/batches.h"
 
 namespace penjing::distill {
@@ -20,7 +17,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kTokensTogether = 4096;
-constexpr const char* kAnswers = "answers";
 
 // A line of a .jsonl of answers.
 std::vector<float> read_line(const std::string& text, const std::string& where) {
@@ -77,6 +73,7 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision,
   }
   teacher.network_->encoder =
       std::make_unique<train::Encoder>(teacher.model_->description, teacher.network_->parameters);
+  teacher.num_heads_ = shape_of(teacher.model_->description).heads;
   teacher.arithmetic_ = train::make_arithmetic(precision == "bf16" ? "bf16" : "fp32");
   return teacher;
 }
@@ -107,12 +104,11 @@ Teacher Teacher::of_file(const fs::path& file, at::Device device) {
   teacher.source_ = file;
   if (file.extension() == ".npy") {
     const NpyMatrix matrix = read_npy(file);
-    teacher.whole_ = at::tensor(matrix.values, at::kFloat).view({matrix.rows, matrix.columns});
+    teacher.file_rows_ = at::tensor(matrix.values, at::kFloat).view({matrix.rows, matrix.columns});
   } else {
-    teacher.whole_ = read_jsonl(file);
+    teacher.file_rows_ = read_jsonl(file);
   }
-  teacher.whole_need_ = kLogits | kEmbeddings;  // whichever a loss asks for
-  if (!teacher.whole_.isfinite().all().item<bool>()) {
+  if (!teacher.file_rows_.isfinite().all().item<bool>()) {
     fail(ErrorKind::kFormat, "{}: a number is not finite", file.string());
   }
   return teacher;
@@ -125,19 +121,20 @@ const std::string& Teacher::digest() const {
 }
 
 void Teacher::require_examples(int64_t count) const {
-  if (!has_model() && whole_.size(0) != count) {
-    fail(ErrorKind::kInput, "{}: {} answers for {} examples", source_.string(), whole_.size(0), count);
+  if (!has_model() && file_rows_.size(0) != count) {
+    fail(ErrorKind::kInput, "{}: {} answers for {} examples", source_.string(), file_rows_.size(0), count);
   }
 }
 
 Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
                      const train::ForwardContext& context, std::span<const int64_t> examples, int64_t epoch) {
-  if (whole_.defined()) {
+  if (answers_ != nullptr) return answers_->read(needs, num_heads_, examples, device_);
+  if (file_rows_.defined()) {  // whichever a loss asks for
     Outputs outputs;
     const at::Tensor numbers = at::tensor(at::ArrayRef<int64_t>(examples.data(), examples.size()), at::kLong);
-    const at::Tensor rows = whole_.index_select(0, numbers).to(device_);
-    if ((needs.whole & whole_need_ & kLogits) != 0) outputs.logits = rows;
-    if ((needs.whole & whole_need_ & kEmbeddings) != 0) outputs.embeddings = rows;
+    const at::Tensor rows = file_rows_.index_select(0, numbers).to(device_);
+    if ((needs.whole & kLogits) != 0) outputs.logits = rows;
+    if ((needs.whole & kEmbeddings) != 0) outputs.embeddings = rows;
     return outputs;
   }
   const at::NoGradGuard no_gradient;
@@ -151,78 +148,37 @@ Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
   return tap.take();
 }
 
-at::Tensor Teacher::answer(const train::Objective& task, unsigned need, const train::ForwardContext& context,
-                           const std::function<bool()>& enough) {
-  // Always in the same order and the same batches: another batch may change the last bits of a product.
-  std::vector<at::Tensor> parts;
-  std::vector<int64_t> examples;
-  int64_t tokens = 0;
+void Teacher::ask_all(const train::Objective& task, std::span<const AnswerPart> parts,
+                      const train::ForwardContext& context, const OnBatch& on_batch) {
+  const OutputNeeds needs = needs_of(parts);
+  std::vector<int64_t> examples, offsets = {0};
+  bool go_on = true;
   Progress progress("teacher", task.num_examples(), "examples");
   const auto flush = [&] {
-    if (examples.empty()) return;
+    if (examples.empty() || !go_on) return;
     check_interrupt();
-    const OutputNeeds needs{[](int64_t) { return 0u; }, need};
     const Outputs outputs = run(task, needs, context, examples, 0);
-    parts.push_back((need == kLogits ? outputs.logits : outputs.embeddings).to(at::kCPU, at::kFloat));
-    if (parts.back().size(0) != static_cast<int64_t>(examples.size())) {
+    const at::Tensor& whole = outputs.logits.defined() ? outputs.logits : outputs.embeddings;
+    if (whole.defined() && whole.size(0) != static_cast<int64_t>(examples.size())) {
       fail(ErrorKind::kUnsupported,
-           "the teacher gives {} rows for {} examples: this task's answers cannot be kept",
-           parts.back().size(0), examples.size());
+           "the teacher gives {} rows for {} examples: this task's answers cannot be kept", whole.size(0),
+           examples.size());
     }
+    go_on = on_batch(outputs, offsets);
     progress.advance(static_cast<int64_t>(examples.size()));
     examples.clear();
-    tokens = 0;
+    offsets = {0};
   };
-  for (int64_t i = 0; i < task.num_examples(); ++i) {
-    if (enough()) break;
+  for (int64_t i = 0; i < task.num_examples() && go_on; ++i) {
+    const std::span<const train::Sequence> sequences = task.sequences(i);
     int64_t length = 0;
-    for (const train::Sequence& sequence : task.sequences(i))
-      length += static_cast<int64_t>(sequence.ids.size());
-    if (tokens + length > kTokensTogether) flush();
+    for (const train::Sequence& sequence : sequences) length += static_cast<int64_t>(sequence.ids.size());
+    if (offsets.back() + length > kTokensTogether) flush();
     examples.push_back(i);
-    tokens += length;
+    for (const train::Sequence& sequence : sequences)
+      offsets.push_back(offsets.back() + static_cast<int64_t>(sequence.ids.size()));
   }
   flush();
-  return at::cat(parts).contiguous();
-}
-
-double Teacher::rehearse_answers(const train::Objective& task, unsigned need,
-                                 const train::ForwardContext& context) {
-  require_examples(task.num_examples());
-  if (whole_.defined()) return 0;
-  constexpr double kLongEnough = 2;  // seconds
-  const auto begin = std::chrono::steady_clock::now();
-  const auto passed = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  };
-  const at::Tensor first = answer(task, need, context, [&] { return passed() > kLongEnough; });
-  const double seconds = passed();
-  whole_ = at::zeros({task.num_examples(), first.size(1)});
-  whole_need_ = need;
-  return seconds * static_cast<double>(task.num_examples()) / static_cast<double>(first.size(0));
-}
-
-void Teacher::answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
-                         const fs::path& file) {
-  require_examples(task.num_examples());
-  if (whole_.defined()) return;
-  if (!file.empty() && fs::exists(file)) {
-    const Safetensors stored = read_safetensors(file);
-    const Tensor& answers = stored.tensors.at(kAnswers);
-    if (answers.shape.size() == 2 && answers.shape[0] == task.num_examples()) {
-      whole_ = train::to_torch(answers, kAnswers);
-      whole_need_ = need;
-      return;
-    }
-  }
-  whole_ = answer(task, need, context, [] { return false; });
-  whole_need_ = need;
-  if (file.empty()) return;
-  std::error_code error;
-  fs::create_directories(file.parent_path(), error);
-  TensorMap answers;
-  answers.set(kAnswers, train::from_torch(whole_));
-  write_safetensors(file, answers);
 }
 
 }  // namespace penjing::distill

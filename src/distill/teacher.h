@@ -6,7 +6,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "distill/answers.h"
 #include "distill/outputs_tap.h"
 #include "train/objective.h"
 
@@ -32,7 +34,7 @@ class Teacher {
   const Model& model() const { return *model_; }
   const train::Parameters& parameters() const { return network_->parameters; }
   // Width of what a file holds.
-  int64_t file_width() const { return whole_.size(1); }
+  int64_t file_width() const { return file_rows_.size(1); }
   // The same for the same answers: of the weights, or of the file. Taken once.
   const std::string& digest() const;
 
@@ -41,29 +43,27 @@ class Teacher {
   Outputs run(const train::Objective& task, const OutputNeeds& needs, const train::ForwardContext& context,
               std::span<const int64_t> examples, int64_t epoch);
 
-  // Says once of every example what run() would say of it as a whole (logits or embeddings, `need`) and keeps
-  // it: run() then answers from there. `file`: where it is kept between runs; taken from there when there.
-  // Not for tasks whose examples change from epoch to epoch.
-  void answer_all(const train::Objective& task, unsigned need, const train::ForwardContext& context,
-                  const std::filesystem::path& file);
-  // For a rehearsal: says it of the first examples only, and of the others zeros. Returns the seconds that
-  // all would take.
-  double rehearse_answers(const train::Objective& task, unsigned need, const train::ForwardContext& context);
+  // From now on run() answers from there: what was asked once of every example (ask_all). Not for tasks whose
+  // examples change from epoch to epoch.
+  void answer_from(std::shared_ptr<const Answers> answers) { answers_ = std::move(answers); }
+  // Asks for the parts of all examples in their order, always in the same batches, since another batch may
+  // change the last bits of a product. on_batch gets what it said of the next examples, and their sequences'
+  // offsets, and says whether to go on.
+  using OnBatch = std::function<bool(const Outputs& outputs, std::span<const int64_t> offsets)>;
+  void ask_all(const train::Objective& task, std::span<const AnswerPart> parts,
+               const train::ForwardContext& context, const OnBatch& on_batch);
   // Of a file: how many examples there must be. kInput.
   void require_examples(int64_t count) const;
 
  private:
-  // Rows of the first examples, in batches of so many tokens, until all are answered or `enough` says so.
-  at::Tensor answer(const train::Objective& task, unsigned need, const train::ForwardContext& context,
-                    const std::function<bool()>& enough);
-
   std::shared_ptr<Model> model_;
   std::shared_ptr<train::Network> network_;
   std::unique_ptr<train::Arithmetic> arithmetic_;
   std::filesystem::path source_;
-  mutable std::string digest_;  // empty: not taken yet
-  unsigned whole_need_ = 0;
-  at::Tensor whole_;  // [examples, width], FP32, on the CPU; defined once they are all answered
+  mutable std::string digest_;      // empty: not taken yet
+  at::Tensor file_rows_;            // of a file of answers: [examples, width], FP32, on the CPU
+  std::vector<int64_t> num_heads_;  // of a model's layers, from 1; 0: no attention
+  std::shared_ptr<const Answers> answers_;
   at::Device device_ = at::kCPU;
 };
 

@@ -6,6 +6,7 @@
 namespace penjing::distill {
 
 unsigned VectorsOf::needs() const {
+  if (name == "first") return kFirst;
   return is_layered() ? kRows : name == "embeddings" ? kEmbeddings : kLogits;
 }
 

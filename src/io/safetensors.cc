@@ -347,41 +347,82 @@ TensorMap read_model_tensors(const std::filesystem::path& folder, std::vector<st
   fail(ErrorKind::kInput, "{}: no model.safetensors and no model.safetensors.index.json", folder.string());
 }
 
-std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
-                              const std::vector<std::pair<std::string, std::string>>& metadata,
-                              std::size_t alignment) {
-  std::vector<const TensorMap::Entry*> order;
-  for (const auto& entry : tensors) order.push_back(&entry);
-  std::sort(order.begin(), order.end(), [](const TensorMap::Entry* a, const TensorMap::Entry* b) {
-    const int x = bits_of(a->tensor.type), y = bits_of(b->tensor.type);
-    return x != y ? x > y : a->name < b->name;
-  });
+namespace {
+
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+struct HeaderEntry {
+  std::string name;
+  DType type;
+  const Shape* shape;
+  uint64_t bytes;
+};
+
+// The length of the header and the header, so long that the data begin at a multiple of `alignment`.
+std::string write_header(const std::vector<HeaderEntry>& entries, const Metadata& metadata,
+                         std::size_t alignment) {
   Json header = Json::object();
   Json meta = Json::object({{"format", "pt"}});
   for (const auto& [key, value] : metadata) meta.set(key, value);
   header.set("__metadata__", std::move(meta));
   uint64_t offset = 0;
   auto& members = header.as_object("header");
-  for (const TensorMap::Entry* entry : order) {
+  for (const HeaderEntry& entry : entries) {
     Json shape = Json::array();
-    for (const int64_t size : entry->tensor.shape) shape.push_back(size);
+    for (const int64_t size : *entry.shape) shape.push_back(size);
     Json offsets = Json::array();
     offsets.push_back(offset);
-    offset += entry->tensor.bytes.size();
+    offset += entry.bytes;
     offsets.push_back(offset);
-    members.emplace_back(entry->name, Json::object({{"dtype", name_of(entry->tensor.type)},
-                                                    {"shape", std::move(shape)},
-                                                    {"data_offsets", std::move(offsets)}}));
+    members.emplace_back(entry.name, Json::object({{"dtype", name_of(entry.type)},
+                                                   {"shape", std::move(shape)},
+                                                   {"data_offsets", std::move(offsets)}}));
   }
   std::string text = header.dump();
   text.append((alignment - (sizeof(uint64_t) + text.size()) % alignment) % alignment, ' ');
+  const uint64_t size = text.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text;
+}
+
+}  // namespace
+
+std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
+                              const Metadata& metadata, std::size_t alignment) {
+  std::vector<const TensorMap::Entry*> order;
+  for (const auto& entry : tensors) order.push_back(&entry);
+  std::sort(order.begin(), order.end(), [](const TensorMap::Entry* a, const TensorMap::Entry* b) {
+    const int x = bits_of(a->tensor.type), y = bits_of(b->tensor.type);
+    return x != y ? x > y : a->name < b->name;
+  });
+  std::vector<HeaderEntry> entries;
+  for (const TensorMap::Entry* entry : order) {
+    entries.push_back({entry->name, entry->tensor.type, &entry->tensor.shape, entry->tensor.bytes.size()});
+  }
   OutputFile file(path);
-  const uint64_t header_bytes = text.size();
-  file.write(std::as_bytes(std::span(&header_bytes, 1)));
-  file.write(text);
+  file.write(write_header(entries, metadata, alignment));
   for (const TensorMap::Entry* entry : order) file.write(entry->tensor.bytes);
   file.commit();
   return file.bytes_written();
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const std::string& name, DType type,
+                                     const Shape& shape, const Metadata& metadata)
+    : file_(path) {
+  const auto bytes = static_cast<uint64_t>(element_count(shape)) * static_cast<uint64_t>(bits_of(type)) / 8;
+  file_.write(write_header({{name, type, &shape, bytes}}, metadata, sizeof(uint64_t)));
+  expected_ = file_.bytes_written() + bytes;
+}
+
+void SafetensorsWriter::write(std::span<const std::byte> bytes) {
+  file_.write(bytes);
+}
+
+void SafetensorsWriter::commit() {
+  if (file_.bytes_written() != expected_) {
+    fail(ErrorKind::kInternal, "a tensor of {} bytes was announced, {} came", expected_,
+         file_.bytes_written());
+  }
+  file_.commit();
 }
 
 }  // namespace penjing

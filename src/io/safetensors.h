@@ -1,10 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/output_file.h"
 #include "model/tensor.h"
 
 namespace penjing {
@@ -33,6 +35,20 @@ TensorMap read_model_tensors(const std::filesystem::path& folder,
 std::size_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                               const std::vector<std::pair<std::string, std::string>>& metadata = {},
                               std::size_t alignment = 8);
+
+// A file of one tensor whose bytes come in parts, for what is larger than memory: the same format, through
+// OutputFile.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, const std::string& name, DType type,
+                    const Shape& shape, const std::vector<std::pair<std::string, std::string>>& metadata);
+  void write(std::span<const std::byte> bytes);
+  void commit();  // kInternal unless as many bytes came as the shape wants
+
+ private:
+  OutputFile file_;
+  std::size_t expected_ = 0;
+};
 
 // Refuses (kInput) a path below `folder` that leaves it: absolute, "..", or a symlink whose target lies
 // outside, the Hugging Face cache's own blobs excepted. Returns the full path.

@@ -24,7 +24,7 @@ class DistillCommand : public testing::TinyTrainingTest {
   }
   ProgramResult distill(const std::string& out, const std::vector<std::string>& more,
                         bool interrupt = false) const {
-    return train({"distill", path("model"), "--teacher", path("teacher"), "--epochs", "15", "--no-cache"},
+    return train({"distill", path("model"), "--teacher", path("teacher"), "--epochs", "15", "--answers", "none"},
                  out, more, interrupt);
   }
 };
@@ -79,7 +79,7 @@ TEST_F(DistillCommand, TeachesABiLstm) {
                                      "--out",          path("taught"),
                                      "--losses",       R"([{"loss": "mse", "params": {"of": "logits"}}])",
                                      "--label-weight", "0",
-                                     "--no-cache"};
+                                     "--answers", "none"};
   std::vector<std::string> finetune = {"finetune", path("bilstm"), "--out", path("tuned")};
   for (auto* command : {&distil, &finetune}) {
     command->insert(command->end(), how.begin(), how.end());

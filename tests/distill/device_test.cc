@@ -85,7 +85,7 @@ class DistillOnDevice : public ::testing::Test {
       s.training = training("out-" + device, device);
       s.teacher = teacher;
       s.losses = Json::parse(losses, "losses");
-      s.keep_answers = false;
+      s.answers = distill::KeptAnswers::kNone;
       curves.emplace_back();
       (void)distill(s, kQuiet, [&](const train::StepLog& step) { curves.back().push_back(step.loss); });
       std::filesystem::remove_all(s.training.out);

@@ -117,7 +117,7 @@ TEST_F(Distill, AModelIsATeacherAndItsAnswersAreKept) {
   // From the file: the same bits; a teacher asked anew: the same too.
   for (const bool keep : {true, false}) {
     s.training.out = work_ / (keep ? "kept" : "anew");
-    s.keep_answers = keep;
+    s.answers = keep ? distill::KeptAnswers::kExact : distill::KeptAnswers::kNone;
     EXPECT_EQ(distill::distill(s, kQuiet).loop.loss, first.loop.loss);
   }
   EXPECT_EQ(count(), 1);

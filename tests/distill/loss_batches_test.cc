@@ -76,7 +76,7 @@ TEST(LossBatches, SequencesDoNotInfluenceEachOther) {
   }
   for (const char* name :
        {"kd", "mse", "cosine", "pkd", "fitnet", "at", "vid", "ab", "ft", "fsp", "nst", "attention_mse",
-        "attention_kl", "minilm", "feature_map", "masked_lm", "margin_mse"})
+        "attention_kl", "minilm", "feature_map", "masked_lm", "margin_mse", "adversarial"})
     EXPECT_TRUE(seen.contains(name)) << name;
 }
 

@@ -138,7 +138,7 @@ constexpr const char* kLosses[] = {
     "kd",  "mse",         "cosine",        "fitnet",       "at",     "sp",          "cc",
     "vid", "rkd",         "pkt",           "ab",           "ft",     "fsp",         "nst",
     "crd", "ofd",         "attention_mse", "attention_kl", "minilm", "feature_map", "masked_lm",
-    "pkd", "contrastive", "margin_mse"};
+    "pkd", "contrastive", "margin_mse",    "adversarial"};
 
 TEST(LossReference, EveryLossHasCases) {
   std::set<std::string> tested, listed, named(std::begin(kLosses), std::end(kLosses));

@@ -259,6 +259,32 @@ def cc(c):
     return sum((d[i] * d[i + 1]).sum() for i in range(b - 1)) / (b - 1) if b > 1 else 0 * d.sum()
 
 
+def adversarial(c):
+    of = c.p.get("of", "first")
+    s, t = pick(c, of, c.s), pick(c, of, c.t)
+
+    def told(x, constant):
+        weights = {k: (v.detach() if constant else v) for k, v in c.values.items() if k.startswith("parameter.")}
+        for name in ("0.inner", "0.outer"):
+            w = weights.get(f"parameter.{name}.weight")
+            if w is None:
+                continue
+            x = w @ x + weights[f"parameter.{name}.bias"]
+            if name == "0.inner":
+                x = torch.where(x > 0, x, 0.2 * x)
+        return x[0]
+
+    def minus_log_sigmoid(z):
+        return torch.logaddexp(torch.zeros(()), -z)
+
+    value = 0
+    for a, b in zip(s, t):
+        value = value + minus_log_sigmoid(told(b, False)) + minus_log_sigmoid(-told(a.detach(), False))
+        taken = told(a, True)
+        value = value + (-minus_log_sigmoid(-taken) if c.p.get("form") == "minimax" else minus_log_sigmoid(taken))
+    return value / len(s)
+
+
 def rkd(c):
     of = c.p.get("of", "first")
     s, t = pick(c, of, c.s), pick(c, of, c.t)
@@ -385,7 +411,8 @@ def vector_cases():
         c = Case(name, loss, params, **more).both("logits", shape, shape, seed, equal, **spec)
         return c.finish(f(c))
 
-    def vectors(name, loss, params, widths, seed, f, of, n=4, equal=False, more=None, learned=None, **spec):
+    def vectors(name, loss, params, widths, seed, f, of, n=4, equal=False, more=None, learned=None,
+                discriminator=None, **spec):
         if of == "embeddings":
             c = Case(name, loss, {**params}, **(more or {})).both("embeddings", (n, widths[0]), (n, widths[1]), seed,
                                                                   equal, **spec)
@@ -394,6 +421,10 @@ def vector_cases():
                                                                                              **spec)
         if learned:
             c.linear("0.student", widths[0], learned, 61).linear("0.teacher", widths[1], learned, 71)
+        if discriminator is not None:
+            if discriminator > 0:
+                c.linear("0.inner", widths[1], discriminator, 61)
+            c.linear("0.outer", discriminator or widths[1], 1, 71)
         return c.finish(f(c))
     absent = [[1, 3], [2, 2], [2, 3]]
     yield logits("kd", "kd", {}, (4, 3), 1, kd, scale=4.0)
@@ -427,6 +458,11 @@ def vector_cases():
     yield vectors("cc_code_one", "cc", dict(dim=4), (5, 6), 27, cc, "first", n=1, learned=4)
     yield vectors("cc_paper", "cc", dict(form="paper", of="embeddings", order=3), (5, 6), 28, cc, "embeddings")
     yield vectors("cc_paper_equal", "cc", dict(form="paper", of="mean"), (5, 5), 29, cc, "mean", equal=True)
+    for name, params, of in (("adversarial", dict(hidden=4), "first"), ("adversarial_minimax", dict(form="minimax",
+                             of="embeddings", hidden=3), "embeddings"), ("adversarial_linear", dict(of="rows", hidden=0), "rows")):
+        h = params["hidden"]
+        yield vectors(name, "adversarial", params, (5, 5), 90 + h, adversarial, of, discriminator=h,
+                      more=dict(smooth=False))
     yield vectors("rkd_code", "rkd", dict(of="embeddings"), (5, 6), 30, rkd, "embeddings")
     yield vectors("rkd_paper", "rkd", dict(form="paper", of="mean", distance=2, angle=3), (5, 6), 31, rkd, "mean")
     yield vectors("rkd_far", "rkd", {}, (5, 6), 32, rkd, "first", scale=128.0)

@@ -46,7 +46,7 @@ const LossKind pkd_loss = {"pkd",
                            "patience: normalised [CLS] states of several layers",
                            "Sun et al. 2019, arXiv:1908.09355",
                            list_params<Params>,
-                           always_needs<kRows | kEqualWidths>,
+                           always_needs<kFirst | kEqualWidths>,
                            make_loss<Patience, Params>};
 
 }  // namespace penjing::distill
