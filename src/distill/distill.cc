@@ -154,6 +154,9 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
     if (teacher.has_model()) {
       share_tokens(start.tokenizer, longest, parts.student.logits > 0, teacher);
       if (parts.student.logits > 0) require_same_classes(student, teacher.model());
+      if (streams && teacher.model().description.find_head(HeadKind::kMaskedLm) == nullptr) {
+        fail(ErrorKind::kInput, "the teacher has no masked-language-model head: it cannot say what was masked");
+      }
       continue;
     }
     if (streams)

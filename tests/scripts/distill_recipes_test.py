@@ -14,16 +14,27 @@ from rank_runs import write_inputs
 
 TEACHES = ("distill", "theseus")
 
-# What a teacher of four layers and two heads needs otherwise.
-SMALLER = {"tinybert6-task": ["steps.1.losses.0.layers=[[0, 0], [1, 2], [2, 4]]"],
+# What a teacher of four layers, four heads and a width of 32 needs otherwise.
+NARROW = ["steps.0.hidden=16", 'steps.0.heads="4"', 'steps.0.intermediate="32"']
+THREE_PLACES = "losses.0.layers=[[0, 0], [1, 2], [2, 4]]"
+TINY_BERT = NARROW + [f"steps.{i}.{THREE_PLACES}" for i in (1, 2)]
+MINI_LM = NARROW + ["steps.1.losses.0.params.relation_heads=4"]
+SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
+           "tinybert4": TINY_BERT, "tinybert4-paper": TINY_BERT,
            "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"],
+           "minilm-v2": MINI_LM, "minilm-v2-paper": MINI_LM,
+           "minilm-v1-assistant": [*NARROW, "steps.0.layers=4"],
+           "well-read": NARROW,
            "teacher-assistant": ["steps.0.layers=3"],
            "sentence-3-layers": ["steps.0.layers=2", "steps.1.losses.1.params.matryoshka=[8, 16, 32]"],
            "static": ["steps.0.dimensions=16"]}
 
 LAYERS = {"born-again": 4}  # of the result, where it is not 2
 # Students that are not carved: what they are instead of two layers.
-OTHERS = {"bilstm": ["steps.0.units=12", "steps.0.embedding=16"]}
+BILSTM = ["steps.0.units=12", "steps.0.embedding=16"]
+OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM}
+SENTENCES, MASKED_STEPS = 400, 5
+
 
 def is_of_sentences(recipe):
     return '"task": "stsb"' in recipe.read_text()
@@ -70,39 +81,69 @@ def main():
         teacher = work / "teacher"
         run("finetune", work / "model", "--task", "cola", "--data", work / "data", "--out", teacher, "--epochs", 1,
             "--learning-rate", 1e-3, "--quiet", "--threads", 1)
+        run("pretrain", work / "model", "--data", work / "data" / "texts.txt", "--out", work / "masked", "--steps", 2,
+            "--max-length", 32, "--no-eval", "--quiet", "--threads", 1)
         write_sentence_teacher(work)
         recipes = sorted((SOURCE / "recipes" / "distill").glob("*.json"))
         for recipe in filter(is_of_sentences, recipes):
             learn_from_texts(recipe, work)
         recipes = [recipe for recipe in recipes if not is_of_sentences(recipe)]
         for recipe in recipes:
-            plain = json.loads(run("run", recipe, "--dry-run", "--set", f"model={teacher}"))
-            teaches_itself = any(step["method"] in ("finetune", "mutual") for step in plain["steps"])
-            sets = [f"model={work / 'model' if teaches_itself else teacher}", f"eval.0.data={work / 'data'}"]
-            for i, step in enumerate(plain["steps"]):
-                if step["method"] == "student" and recipe.stem not in OTHERS:
-                    sets.append(f"steps.{i}.layers=2")
-                elif "epochs" in step:
-                    sets += [f"steps.{i}.data={work / 'data'}", f"steps.{i}.epochs=1", f"steps.{i}.precision=fp32"]
-            sets += SMALLER.get(recipe.stem, []) + OTHERS.get(recipe.stem, [])
-            out = work / recipe.stem
-            report = run_recipe(recipe, sets, out)
-            config = json.loads((out / "model" / "config.json").read_text())
-            last = report["steps"][-1]
-            small = (config["hidden_size"] == 12 if recipe.stem in OTHERS
-                     else config["num_hidden_layers"] == LAYERS.get(recipe.stem, 2))
-            if not small or last["name"].split("-", 1)[1] != "quantize":
-                sys.exit(f"{recipe.stem}: {config} after {last['name']}")
-            taught = [s for s in report["steps"] if s["name"].split("-", 1)[1] in (*TEACHES, "mutual")][-1]
-            # 400 sentences in batches: so many steps were taken, and the student was compared with its teacher.
-            batch = [s["batch_size"] for s in plain["steps"] if "batch_size" in s][-1]
-            agreement = taught["measured"]["top1"]
-            if taught["details"]["steps"] != -(-400 // batch) or (agreement is None) == taught["name"].endswith(TEACHES):
-                sys.exit(f"{recipe.stem}: {taught}")
-            again = run_recipe(recipe, sets, out)
-            if [s["seconds"] for s in again["steps"]] != [s["seconds"] for s in report["steps"]]:
-                sys.exit(f"{recipe.stem}: steps that were done were made again")
-            print(f"{recipe.stem}: top-1 agreement with the teacher {agreement}", flush=True)
+            check_recipe(recipe, work, teacher)
+
+
+def in_miniature(recipe, plan, work, teacher):
+    """What is set so that a recipe runs on a small model and 400 sentences, an epoch a step."""
+    # Recipes that begin before any task start from the untrained model.
+    masks = any(step.get("task") == "masked-lm" for step in plan["steps"])
+    begins = plan["steps"][0]["method"] == "finetune" or plan["model"].endswith("bert-base")
+    sets = [f"model={work / 'masked' if masks else work / 'model' if begins else teacher}"]
+    if plan.get("eval"):
+        texts = plan["eval"][0]["task"] == "masked"
+        sets.append(f"eval.0.data={work / 'data' / 'texts.txt' if texts else work / 'data'}")
+    for i, step in enumerate(plan["steps"]):
+        if step["method"] == "student" and recipe.stem not in OTHERS:
+            sets.append(f"steps.{i}.layers=2")
+        elif step["method"] == "pretrain":
+            sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32"]
+        elif "epochs" in step:
+            texts = step["task"] in ("texts", "masked-lm")
+            sets += [f"steps.{i}.data={work / 'data' / 'texts.txt' if texts else work / 'data'}", f"steps.{i}.precision=fp32",
+                     f"steps.{i}.epochs=1", f"steps.{i}.max_steps={MASKED_STEPS if step['task'] == 'masked-lm' else 0}",
+                     f"steps.{i}.max_length=32"]
+            if step["batch_size"] > 256:
+                sets.append(f"steps.{i}.batch_size=32")
+            if step.get("teacher") == "teacher":
+                sets.append(f"steps.{i}.teacher={teacher}")
+            if step["train_split"] == "augmented":
+                sets.append(f"steps.{i}.train_split=train")
+    return sets + SMALLER.get(recipe.stem, []) + OTHERS.get(recipe.stem, [])
+
+
+def check_recipe(recipe, work, teacher):
+    plan = json.loads(run("run", recipe, "--dry-run"))
+    sets = in_miniature(recipe, plan, work, teacher)
+    out = work / recipe.stem
+    report = run_recipe(recipe, sets, out)
+    config = json.loads((out / "model" / "config.json").read_text())
+    small = (config["hidden_size"] == 12 if recipe.stem in OTHERS
+             else config["num_hidden_layers"] == LAYERS.get(recipe.stem, 2))
+    done = report["steps"][1:]  # the first is the model itself
+    names = [s["name"].split("-", 1)[1] for s in done]
+    if not small or names != [s["method"] for s in plan["steps"]]:
+        sys.exit(f"{recipe.stem}: {config} after {names}")
+    number, taught = [(i, s) for i, s in enumerate(done) if names[i] in (*TEACHES, "mutual")][-1]
+    step = plan["steps"][number]
+    # All sentences in batches: so many steps were taken, and a student of a classifier was compared with its teacher.
+    agreement = taught["measured"]["top1"]
+    compared = names[number] in TEACHES and step["task"] != "texts" and step["teacher"] != "teacher"
+    steps = MASKED_STEPS if step["task"] == "masked-lm" else -(-SENTENCES // step["batch_size"])
+    if taught["details"]["steps"] != steps or (agreement is not None) != compared:
+        sys.exit(f"{recipe.stem}: {taught}")
+    again = run_recipe(recipe, sets, out)
+    if [s["seconds"] for s in again["steps"]] != [s["seconds"] for s in report["steps"]]:
+        sys.exit(f"{recipe.stem}: steps that were done were made again")
+    print(f"{recipe.stem}: top-1 agreement with the teacher {agreement}", flush=True)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ TEST_F(Devices, DropoutDrawsTheSameNumbers) {
 }
 
 TEST_F(Devices, OptimizersTakeTheSameSteps) {
-  for (const char* name : {"adamw", "lamb", "sgd"}) {
+  for (const char* name : {"adamw", "lamb", "sgd", "adadelta"}) {
     OptimizerSettings settings;
     settings.name = name;
     settings.momentum = 0.9;

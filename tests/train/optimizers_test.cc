@@ -1,4 +1,4 @@
-// Optimizers against torch.optim's numbers (adamw, sgd) and the paper's formula in double (lamb), stored.
+// Optimizers against torch.optim's numbers (adamw, sgd, adadelta) and the paper's formula in double (lamb), stored.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -58,7 +58,7 @@ TEST(Optimizers, StepsAreThoseOfTheReference) {
       }
     }
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"adamw", "sgd", "sgd", "lamb"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"adamw", "sgd", "sgd", "lamb", "adadelta"}));
 }
 
 // What is saved and loaded goes on bit for bit.
@@ -100,7 +100,7 @@ TEST(Optimizers, AParameterWithoutAGradientIsLeftAlone) {
   Parameters parameters;
   parameters.add("w", at::ones({3}));
   const ParameterRule rule = {1, 0.5, false};
-  for (const char* name : {"adamw", "lamb", "sgd"}) {
+  for (const char* name : {"adamw", "lamb", "sgd", "adadelta"}) {
     OptimizerSettings settings;
     settings.name = name;
     make_optimizer(settings)->step(parameters, {&rule, 1}, 0.1, 1);

@@ -153,7 +153,8 @@ def run_optimizers():
     start = source.normal(size=6).astype(np.float32)
     gradients = source.normal(size=(4, 6)).astype(np.float32)
     kinds = [("adamw", {"beta1": 0.9, "beta2": 0.98, "epsilon": 1e-6}), ("sgd", {"momentum": 0.0}),
-             ("sgd", {"momentum": 0.9}), ("lamb", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6})]
+             ("sgd", {"momentum": 0.9}), ("lamb", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6}),
+             ("adadelta", {})]
     out = {"start": start.tolist(), "gradients": gradients.tolist(), "learning_rate": 0.1, "weight_decay": 0.02,
            "runs": []}
     for name, settings in kinds:
@@ -163,6 +164,8 @@ def run_optimizers():
                                           eps=settings["epsilon"], weight_decay=0.02)
         elif name == "sgd":
             optimizer = torch.optim.SGD([w], lr=0.1, momentum=settings["momentum"], weight_decay=0.02)
+        elif name == "adadelta":
+            optimizer = torch.optim.Adadelta([w], lr=0.1, rho=0.95, eps=1e-6, weight_decay=0.02)
         m = v = np.zeros(6)
         steps = []
         for t, g in enumerate(gradients.astype(np.float64), 1):

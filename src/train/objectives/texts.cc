@@ -1,5 +1,6 @@
 // texts: plain texts without labels, a text a line. There is no loss of its own: the forward gives sentence
-// embeddings, or the logits of the model's classifier where it has one, to who looks at them (distillation).
+// embeddings, or the logits of the model's classifier where it has one, to who looks at them (distillation);
+// --param outputs=states: the encoder's hidden states alone, and the model stays without pooling.
 // Scored, where asked, as another task on its own data: --param eval_task=stsb --param eval_data=glue-stsb.
 #include <optional>
 
@@ -30,8 +31,13 @@ class Texts final : public Objective {
     if (!eval_task_.empty() && find_task(eval_task_) == nullptr) {
       fail(ErrorKind::kInput, "texts: eval_task \"{}\" is none of eval's", eval_task_);
     }
-    classifies_ = model.description.find_head(HeadKind::kSequenceClassifier) != nullptr;
-    if (!classifies_) make_sentence_encoder(model, params, input.max_length, input.seed);
+    const std::string outputs = params.text("outputs", "default");
+    if (outputs != "default" && outputs != "states") {
+      fail(ErrorKind::kInput, "texts: outputs is \"{}\"; wanted default or states", outputs);
+    }
+    states_alone_ = outputs == "states";
+    classifies_ = !states_alone_ && model.description.find_head(HeadKind::kSequenceClassifier) != nullptr;
+    if (!classifies_ && !states_alone_) make_sentence_encoder(model, params, input.max_length, input.seed);
     params.refuse_others();
     file_ = input.data.data;
     std::vector<std::string> texts;
@@ -43,7 +49,7 @@ class Texts final : public Objective {
     }
     if (texts.empty()) fail(ErrorKind::kInput, "{}: no text in it", file_.string());
     std::vector<std::string> prompt;
-    if (!classifies_) prompt = {prompt_for(model.sentence, TextRole::kText)};
+    if (!classifies_ && !states_alone_) prompt = {prompt_for(model.sentence, TextRole::kText)};
     texts_.emplace(tokenizer, *input.pool, texts, std::vector<std::string>(), input.max_length, prompt);
   }
 
@@ -59,9 +65,10 @@ class Texts final : public Objective {
     const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor hidden = network.encoder->forward(batch, context);
     const at::Tensor said =
-        classifies_ ? run_head(network.model->description, network.parameters, HeadKind::kSequenceClassifier,
-                               hidden, batch, at::Tensor(), context)
-                    : embed_sentences(*network.model, network.parameters, hidden, batch, context);
+        states_alone_ ? hidden
+        : classifies_ ? run_head(network.model->description, network.parameters,
+                                 HeadKind::kSequenceClassifier, hidden, batch, at::Tensor(), context)
+                      : embed_sentences(*network.model, network.parameters, hidden, batch, context);
     LossSum result;
     result.sum = said.sum() * 0;  // every weight has a gradient, of nothing
     return result;
@@ -83,7 +90,7 @@ class Texts final : public Objective {
   ObjectiveInput input_;
   std::string eval_task_;
   std::filesystem::path file_;
-  bool classifies_ = false;
+  bool states_alone_ = false, classifies_ = false;
   std::optional<TextExamples> texts_;
 };
 
