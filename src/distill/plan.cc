@@ -367,7 +367,7 @@ std::string describe_params(const Json& params) {
 ModelShape shape_of(const Description& description) {
   ModelShape shape;
   shape.widths.assign(static_cast<std::size_t>(description.num_layers) + 1, description.hidden_size);
-  shape.widths[0] = description.embedding.width;
+  shape.widths[0] = description.embedding.out();
   shape.heads.assign(static_cast<std::size_t>(description.num_layers), 0);
   for (const Block& block : description.blocks) {
     const auto* attention = std::get_if<AttentionSpec>(&block.part);

@@ -38,8 +38,8 @@ class EncoderPlanner {
     if (spec.trigram > 1) fail(ErrorKind::kUnsupported, "{}: trigram embeddings", spec.word);
     int x = builder_.add_input(spec.width);
     if (spec.has_norm) x = builder_.add_norm(spec.norm, x, true, -1);
-    builder_.add_tap("embeddings.out", x, -1);
     if (spec.has_projection) x = builder_.add_product(product(spec.projection, x), -1);
+    builder_.add_tap("embeddings.out", x, -1);
     values_.push_back(x);
   }
 

@@ -69,8 +69,9 @@ class Forward {
     rows = rows.to(context_.arithmetic->row_type());
     const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
     rows = context_.arithmetic->round(dropout_add(rows, at::Tensor(), site, batch_.row_keys), "embeddings");
+    if (spec.has_projection) rows = linear(parameters_, spec.projection, rows, -1, context_);
     tell(context_, "embeddings.out", -1, rows);
-    return spec.has_projection ? linear(parameters_, spec.projection, rows, -1, context_) : rows;
+    return rows;
   }
 
   at::Tensor norm(const NormSpec& spec, const at::Tensor& x, const at::Tensor& residual,

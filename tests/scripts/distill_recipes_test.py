@@ -25,6 +25,7 @@ SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
            "minilm-v2": MINI_LM, "minilm-v2-paper": MINI_LM,
            "minilm-v1-assistant": [*NARROW, "steps.0.layers=4"],
            "well-read": NARROW,
+           "narrow-embedding": ["steps.0.embedding_width=16"],
            "teacher-assistant": ["steps.0.layers=3"],
            "sentence-3-layers": ["steps.0.layers=2", "steps.1.losses.1.params.matryoshka=[8, 16, 32]"],
            "static": ["steps.0.dimensions=16"]}
@@ -105,7 +106,8 @@ def in_miniature(recipe, plan, work, teacher):
         if step["method"] == "student" and recipe.stem not in OTHERS:
             sets.append(f"steps.{i}.layers=2")
         elif step["method"] == "pretrain":
-            sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32"]
+            sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32",
+                     f"steps.{i}.max_length=32"]
         elif "epochs" in step:
             texts = step["task"] in ("texts", "masked-lm")
             sets += [f"steps.{i}.data={work / 'data' / 'texts.txt' if texts else work / 'data'}", f"steps.{i}.precision=fp32",

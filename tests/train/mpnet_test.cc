@@ -2,17 +2,14 @@
 // parameter's gradient, that of the relative positions among them (tests/data/mpnet_reference.json).
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "runtime/engine.h"
 #include "tests/model/mpnet_reference.h"
-#include "tests/train/reference_file.h"
+#include "tests/train/gradient_reference.h"
 #include "tests/train/tiny_network.h"
 
 namespace penjing::train {
 namespace {
 
-using penjing::testing::formula_number;
 using penjing::testing::Forwarding;
 using penjing::testing::mpnet_reference;
 using penjing::testing::mpnet_sequence;
@@ -27,23 +24,6 @@ RaggedBatch all_sequences() {
   RaggedBatch batch;
   for (std::size_t i = 0; i < 3; ++i) batch.append(mpnet_sequence("ids", i));
   return batch;
-}
-
-// The norm of the difference to the stored tensor, estimated by its products with vectors of signs.
-double distance(const std::string& name, const at::Tensor& tensor, const Json& stored) {
-  const at::Tensor flat = tensor.detach().to(at::kDouble).contiguous();
-  const std::vector<double> wanted = penjing::testing::doubles(*stored.find("probes"));
-  double square = 0;
-  for (std::size_t p = 0; p < wanted.size(); ++p) {
-    const std::string key = name + "#" + std::to_string(p);
-    double product = 0;
-    for (int64_t i = 0; i < flat.numel(); ++i) {
-      const bool negative = (formula_number(key, static_cast<uint64_t>(i)) >> 63) != 0;
-      product += negative ? -flat.data_ptr<double>()[i] : flat.data_ptr<double>()[i];
-    }
-    square += (product - wanted[p]) * (product - wanted[p]);
-  }
-  return std::sqrt(square / static_cast<double>(wanted.size()));
 }
 
 TEST(MPNet, LossAndGradientsAreThoseOfTransformers) {
@@ -69,21 +49,7 @@ TEST(MPNet, LossAndGradientsAreThoseOfTransformers) {
   loss.backward();
   EXPECT_NEAR(loss.item<double>() / mpnet_reference().find("loss")->as_double("loss"), 1, 1e-6);
   const Json& gradients = *mpnet_reference().find("gradients");
-  double global = 0;
-  for (const auto& [name, stored] : gradients.as_object("gradients"))
-    global += std::pow(stored.find("norm")->as_double("norm"), 2);
-  global = std::sqrt(global);
-  std::size_t compared = 0;
-  for (const Parameters::Entry& entry : network->parameters) {
-    const Json* stored = gradients.find(entry.name);
-    ASSERT_NE(stored, nullptr) << entry.name;
-    ++compared;
-    ASSERT_TRUE(entry.tensor.grad().defined()) << entry.name;
-    const double norm = stored->find("norm")->as_double("norm");
-    // The gradient of a key's bias is mathematically zero.
-    EXPECT_LE(distance(entry.name, entry.tensor.grad(), *stored), 1e-4 * norm + 1e-6 * global) << entry.name;
-  }
-  EXPECT_EQ(compared, gradients.as_object("gradients").size());
+  penjing::testing::expect_gradients(gradients, network->parameters, 1e-4, "mpnet");
   EXPECT_NE(gradients.find("encoder.relative_attention_bias.weight"), nullptr);
 }
 

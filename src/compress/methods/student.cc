@@ -7,6 +7,9 @@
 //   intermediate  (compress/part_choice.h)
 //   hidden        the width, projected on the directions in which the hidden states of texts vary most
 //                 (compress/width_projection.h)
+//   embedding_width  narrower word embeddings, projected to the hidden states' width: the result is an
+//   ELECTRA
+//                 (compress/factorized_embedding.h)
 //
 // in this order, each on what the one before left, so that what counts is measured on the student as it will
 // be. Needs texts for importance activation and for hidden. Task heads, pooler, tokenizer and
@@ -21,6 +24,7 @@
 #include "base/text_table.h"
 #include "base/thread_pool.h"
 #include "compress/cast.h"
+#include "compress/factorized_embedding.h"
 #include "compress/layer_choice.h"
 #include "compress/params.h"
 #include "compress/part_choice.h"
@@ -32,7 +36,7 @@ namespace penjing {
 namespace {
 
 struct Params {
-  int64_t layers = 0, hidden = 0, seed = 1;
+  int64_t layers = 0, hidden = 0, embedding_width = 0, seed = 1;
   std::string from = "uniform", heads, intermediate, importance = "magnitude", init = "copy";
 
   template <class Visitor>
@@ -44,6 +48,10 @@ struct Params {
            "heads a layer: one number, or one a layer as 12,8,8; default: all, or as many as fill `hidden`");
     v.text("intermediate", intermediate, "inner features a layer: one number, or one a layer; default: all");
     v.integer("hidden", hidden, 0, kMaxWidth, "width of the hidden states; 0: the teacher's");
+    v.integer("embedding_width", embedding_width, 0, kMaxWidth,
+              "width of the word embeddings, projected to the hidden states' (as ALBERT's; of BERT: the "
+              "result is an "
+              "ELECTRA); 0: no such projection");
     v.choice("importance", importance, {"magnitude", "activation"},
              "which heads and features stay: by their weights, or by what they add in texts");
     v.choice("init", init, {"copy", "random"}, "the teacher's weights, or fresh ones of the same sizes");
@@ -159,6 +167,18 @@ Model apply(const Model& input, const Json& resolved, MethodContext& context, Me
                       projection.from, 100 * projection.energy));
     }
   }
+  if (params.embedding_width != 0) {
+    ThreadPool pool(context.threads);
+    FactorizedEmbedding factorized = factorize_embedding(model, params.embedding_width, pool);
+    model = std::move(factorized.model);
+    report.details.set("embedding_energy", factorized.energy);
+    report.details.set("embedding_error", factorized.error);
+    report.notes.push_back(fmt::format(
+        "{} of {} directions hold {:.1f} % of the embeddings' variance; their output differs by {:.1f} %, "
+        "squared",
+        params.embedding_width, model.description.hidden_size, 100 * factorized.energy,
+        100 * factorized.error));
+  }
   if (!copies) draw_weights(model, static_cast<uint64_t>(params.seed));
   if (has_own_widths(model))
     report.notes.push_back(
@@ -183,6 +203,7 @@ const Method student_method = {
     "Examples:\n  penjing student bert-base-stsb --layers 6 --out bert-6\n"
     "  penjing student bert-base-stsb --from 0,2,5,11 --intermediate 1536 --importance activation --out "
     "bert-4\n"
+    "  penjing student minilm --layers 3 --embedding-width 128 --out minilm-3-narrow\n"
     "  penjing student minilm --layers 3 --hidden 256 --calibration texts.txt --out minilm-3-256",
     Needs::kCalibrationText,
     list_params<Params>,
