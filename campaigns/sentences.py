@@ -33,6 +33,7 @@ SENTENCES, SYNSETS = 200000, 5000
 STUDENTS = {
     "minilm-4": ("minilm", "sentence-3-layers", {"steps.0.layers": 4}),
     "minilm-3": ("minilm", "sentence-3-layers", {"steps.0.layers": 3}),
+    "minilm-3-narrow": ("minilm", "sentence-3-layers", {"steps.0.layers": 3, "steps.0.embedding_width": 96}),
     "minilm-2": ("minilm", "sentence-3-layers", {"steps.0.layers": 2}),
     "minilm-1": ("minilm", "sentence-3-layers", {"steps.0.layers": 1}),
     "minilm-static": ("minilm", "static", {}),
@@ -241,7 +242,7 @@ def write_table():
                 cells += [f"{speed[s]:.2f}" if s in speed else "" for s in ("1x16", "1x128", "32xvar")]
                 text.append("| " + " | ".join(cells) + " |")
                 if "32xvar" in speed and teacher == "minilm":
-                    points.append((f"{student.removeprefix('minilm-')} {'layers ' if student[-1].isdigit() else ''}{form.upper()}",
+                    points.append((f"{student.removeprefix('minilm-')}{' layers' if student[-1].isdigit() else ''} {form.upper()}",
                                    speed["32xvar"], 100 * found["stsb"]))
         text.append("")
     if len(points) > 1:
