@@ -163,13 +163,18 @@ class Reader {
     const bool blank = is_blank(line);
     if (!blank) {
       cursor_.in_document = true;
-      if (wanted_document()) packer_.add_paragraph(tokenizer_.encode(line, encode_).ids, out);
+      if (wanted_document()) packer_.add_paragraph(ids_of(line), out);
     }
     if (cursor_.in_document && blank == blank_lines_) {
       if (wanted_document()) packer_.end_document(out);
       ++cursor_.document;
       cursor_.in_document = false;
     }
+  }
+
+  std::vector<int32_t> ids_of(const std::string& line) const {
+    if (options_.mixed) return options_.mixed->encode(line, static_cast<uint64_t>(cursor_.epoch));
+    return tokenizer_.encode(line, encode_).ids;
   }
 
   bool wanted_document() const {
@@ -308,15 +313,17 @@ struct TextStream::State {
   }
 
   Json settings() const {
-    return Json::object({{"max_length", options.max_length},
-                         {"shuffle_size", options.shuffle_size},
-                         {"cross_documents", options.cross_documents},
-                         {"document_end", name_of(options.document_end)},
-                         {"hold_back", options.hold_back},
-                         {"seed", std::to_string(options.seed)},
-                         {"vocab_size", tokenizer.vocab_size()},
-                         {"num_files", static_cast<int64_t>(options.files.size())},
-                         {"files", fingerprint(options.files)}});
+    Json all = Json::object({{"max_length", options.max_length},
+                             {"shuffle_size", options.shuffle_size},
+                             {"cross_documents", options.cross_documents},
+                             {"document_end", name_of(options.document_end)},
+                             {"hold_back", options.hold_back},
+                             {"seed", std::to_string(options.seed)},
+                             {"vocab_size", tokenizer.vocab_size()},
+                             {"num_files", static_cast<int64_t>(options.files.size())},
+                             {"files", fingerprint(options.files)}});
+    if (options.mixed) all.set("mixed", options.mixed->fingerprint());
+    return all;
   }
 
   const Tokenizer& tokenizer;
@@ -386,6 +393,12 @@ void TextStream::seek(const Json& position) {
     if (*theirs != value) {
       fail(ErrorKind::kInput, "the texts are not those of the run to be resumed: {} is {}, was {}", key,
            value.dump(), theirs->dump());
+    }
+  }
+  for (const auto& [key, value] : stream->as_object("stream")) {
+    if (!mine.contains(key)) {
+      fail(ErrorKind::kInput, "the texts are not those of the run to be resumed: {} was {}", key,
+           value.dump());
     }
   }
   Cursor cursor;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/mixed_segmentation.h"
 #include "text/ragged_batch.h"
 #include "text/tokenizer.h"
 
@@ -35,6 +36,8 @@ struct TextStreamOptions {
   int64_t hold_back = 0;
   std::size_t max_line_bytes = 16u << 20;
   uint64_t seed = 1;
+  std::shared_ptr<const MixedSegmentation>
+      mixed;  // spells words in turn, a round an epoch; null: the tokenizer alone
 };
 
 // An endless stream of token sequences from files that need not fit in memory. Each epoch takes the files in

@@ -172,6 +172,20 @@ std::optional<std::size_t> step_number(std::string_view name) {
   return number;
 }
 
+// Parameters that name models.
+constexpr const char* kModelParams[] = {"teacher", "mix_vocabulary"};
+
+std::vector<std::string> models_named(const RecipeStep& step, const char* param) {
+  const Json* names = step.params.find(param);
+  return names == nullptr ? std::vector<std::string>() : split_at(names->as_string(param), ',');
+}
+
+void add_steps(const std::vector<std::string>& names, std::vector<std::size_t>& numbers) {
+  for (const std::string& name : names) {
+    if (const auto number = step_number(name)) numbers.push_back(*number);
+  }
+}
+
 void require_earlier(std::size_t number, std::size_t step, const char* key) {
   if (number < step) return;
   fail(ErrorKind::kInput, "{}: steps.{}: wanted a step before it", key, number);
@@ -212,7 +226,11 @@ std::vector<RecipeStep> read_steps(const Json& list, const std::string& name) {
     try {
       step.start = read_start(item, steps.size());
       step.params = resolve_params(*step.method, given);
-      for (const std::size_t number : teaching_steps(step)) require_earlier(number, steps.size(), "teacher");
+      for (const char* param : kModelParams) {
+        std::vector<std::size_t> numbers;
+        add_steps(models_named(step, param), numbers);
+        for (const std::size_t number : numbers) require_earlier(number, steps.size(), param);
+      }
     } catch (const Error& error) {
       throw Error(error.kind(), where + ": " + error.what());
     }
@@ -313,30 +331,30 @@ Recipe read_recipe(const Json& json, const std::string& name) {
   return recipe;
 }
 
-// The names in "teacher", of a step that has one.
-std::vector<std::string> teachers_of(const RecipeStep& step) {
-  const Json* teacher = step.method->needs == Needs::kTeacher ? step.params.find("teacher") : nullptr;
-  return teacher == nullptr ? std::vector<std::string>() : split_at(teacher->as_string("teacher"), ',');
-}
-
 }  // namespace
 
 std::vector<std::size_t> teaching_steps(const RecipeStep& step) {
   std::vector<std::size_t> numbers;
-  for (const std::string& name : teachers_of(step)) {
-    if (const auto number = step_number(name)) numbers.push_back(*number);
-  }
+  if (step.method->needs == Needs::kTeacher) add_steps(models_named(step, "teacher"), numbers);
   return numbers;
 }
 
-Json with_teachers(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model) {
-  std::string names;
-  for (const std::string& name : teachers_of(step)) {
-    const auto number = step_number(name);
-    names += (names.empty() ? "" : ",") + (number ? model(*number) : name);
-  }
+std::vector<std::size_t> steps_read(const RecipeStep& step) {
+  std::vector<std::size_t> numbers;
+  for (const char* param : kModelParams) add_steps(models_named(step, param), numbers);
+  return numbers;
+}
+
+Json with_models(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model) {
   Json params = step.params;
-  if (!names.empty()) params.set("teacher", names);
+  for (const char* param : kModelParams) {
+    std::string names;
+    for (const std::string& name : models_named(step, param)) {
+      const auto number = step_number(name);
+      names += (names.empty() ? "" : ",") + (number ? model(*number) : name);
+    }
+    if (!names.empty()) params.set(param, names);
+  }
   return params;
 }
 

@@ -22,8 +22,10 @@ struct RecipeStep {
 // The steps whose results teach this one ("teacher": "steps.0,steps.2"), in the order in which they are
 // named.
 std::vector<std::size_t> teaching_steps(const RecipeStep& step);
+// Those and the others whose results it reads besides what it starts from ("mix_vocabulary").
+std::vector<std::size_t> steps_read(const RecipeStep& step);
 // The step's parameters with what `model` says in the place of each.
-Json with_teachers(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model);
+Json with_models(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model);
 
 struct RecipeTask {
   std::string task;

@@ -71,7 +71,7 @@ std::vector<std::string> step_keys(const Recipe& recipe, const std::string& mode
     Json made_from =
         Json::object({{"before", before}, {"method", step.method->name}, {"params", step.params}});
     Json teachers = Json::array();
-    for (const std::size_t number : teaching_steps(step)) teachers.push_back(keys[number]);
+    for (const std::size_t number : steps_read(step)) teachers.push_back(keys[number]);
     if (!teachers.as_array("teachers").empty()) made_from.set("teachers", teachers);
     if (step.method->needs == Needs::kCalibrationText) made_from.set("calibration", calibration);
     const Json files = digests_of_paths(step);
@@ -184,7 +184,7 @@ class Runner {
     context.work_folder = folder_.work_path(key);
     context.first_model = recipe_.model;
     const Json params =
-        with_teachers(step, [&](std::size_t number) { return model_of(static_cast<int>(number)).string(); });
+        with_models(step, [&](std::size_t number) { return model_of(static_cast<int>(number)).string(); });
     if (services_.pool != nullptr) context.threads = services_.pool->num_threads();
     const AppliedMethod applied =
         apply_method(source, *step.method, params, context, folder_.step_path(state.name), &step.params);

@@ -19,6 +19,10 @@ PretrainSettings PretrainParams::settings() const {
                                   {"mask_share", mask_share},
                                   {"max_predictions", max_predictions},
                                   {"whole_words", !no_whole_words}});
+  if (!mix_vocabulary.empty()) {
+    settings.params.set("mix_vocabulary", mix_vocabulary);
+    settings.params.set("mix_share", mix_share);
+  }
   settings.loop = training.settings();
   if (settings.loop.max_steps == 0) fail(ErrorKind::kInput, "pretrain: no steps: how long to train");
   if (settings.loop.eval_steps == 0) settings.loop.eval_steps = settings.loop.max_steps;

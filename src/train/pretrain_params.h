@@ -14,8 +14,8 @@ struct PretrainParams {
   std::vector<std::string> data, eval_data;
   int64_t hold_back = 200, eval_sequences = 1000, max_length = 128, shuffle = 16384, max_predictions = 0;
   bool no_eval = false, cross_documents = false, no_whole_words = false;
-  std::string documents = "guess";
-  double mask_share = 0.15;
+  std::string documents = "guess", mix_vocabulary;
+  double mask_share = 0.15, mix_share = 0.5;
   LoopParams training = make_training();
 
   template <class Visitor>
@@ -37,6 +37,12 @@ struct PretrainParams {
     v.number("mask_share", mask_share, 0, 1, "share of the tokens to be guessed");
     v.integer("max_predictions", max_predictions, 0, kMost, "of a sequence, at most; 0: the share alone");
     v.flag("no_whole_words", no_whole_words, "mask pieces of words one by one");
+    v.text("mix_vocabulary", mix_vocabulary,
+           "a model with a part of this one's vocabulary (trim-vocabulary): words are spelled now in the "
+           "one, now in the "
+           "other, so that a student with few pieces finds them known (dual training, Zhao et al. 2019)");
+    v.number("mix_share", mix_share, 0, 1,
+             "of mix_vocabulary: share of the words that are spelled in the smaller one");
     v.integer("steps", training.loop.max_steps, 0, kMost, "how long to train");
     training.visit(v);
   }

@@ -284,5 +284,45 @@ TEST(TextStreamOnWikipedia, GoesOnWithinACompressedFile) {
   for (std::size_t i = 6543; i < 7000; ++i) ASSERT_EQ(stream.next().ids, samples[i].ids);
 }
 
+// Words spelled in a smaller vocabulary: other choices in every epoch, the same after a seek, and not in what
+// is held back.
+TEST(TextStream, WordsAreSpelledInTurn) {
+  const TestFolder folder("stream-mixed");
+  const auto make = [&](const char* name, const char* words) {
+    write_bytes(folder / name / "vocab.txt", std::string("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n.\n") + words);
+    write_bytes(folder / name / "tokenizer_config.json", R"({"tokenizer_class": "BertTokenizer"})");
+    return Tokenizer::load(folder / name);
+  };
+  const auto whole = make("whole", "cats\ncat\n##s\n"), reduced = make("reduced", "cat\n##s\n");
+  std::string text;
+  for (int i = 0; i < 30; ++i)
+    text += "cats cats cats cats cats cats cats cats cats cats cats cats cats cats cats.\n";
+  write_bytes(folder / "texts.txt", text);
+  TextStreamOptions options;
+  options.files = {folder / "texts.txt"};
+  options.document_end = DocumentEnd::kLine;
+  options.hold_back = 10;
+  options.mixed = std::make_shared<MixedSegmentation>(*whole, reduced, 0.5, 3);
+  TextStream stream(*whole, options);
+  std::vector<std::vector<int32_t>> first, second;
+  Json place;
+  for (int i = 0; i < 54; ++i) {
+    if (i == 40) place = stream.position();
+    const TextStream::Sample sample = stream.next();
+    (sample.epoch == 0 ? first : second).push_back({sample.ids.begin(), sample.ids.end()});
+  }
+  ASSERT_EQ(first.size(), 27u);
+  std::set<std::vector<int32_t>> of_first(first.begin(), first.end()),
+      of_second(second.begin(), second.end());
+  EXPECT_EQ(of_first.size(), 1u);  // one text, one choice an epoch
+  EXPECT_NE(of_first, of_second);
+  TextStream again(*whole, options);
+  again.seek(place);
+  EXPECT_EQ(again.next().ids, second[13]);
+  options.mixed = nullptr;
+  TextStream plain(*whole, options);
+  EXPECT_THROW(plain.seek(place), Error);
+}
+
 }  // namespace
 }  // namespace penjing

@@ -105,6 +105,8 @@ def in_miniature(recipe, plan, work, teacher):
     for i, step in enumerate(plan["steps"]):
         if step["method"] == "student" and recipe.stem not in OTHERS:
             sets.append(f"steps.{i}.layers=2")
+        elif step["method"] == "trim_vocabulary":
+            sets += [f'steps.{i}.texts=["{work / "data" / "texts.txt"}"]', f"steps.{i}.min_count=3"]
         elif step["method"] == "pretrain":
             sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32",
                      f"steps.{i}.max_length=32"]

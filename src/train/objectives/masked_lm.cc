@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "data/text_stream.h"
+#include "io/model_folder.h"
 #include "model/new_model.h"
 #include "train/masked_lm_loss.h"
 #include "train/masking.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr int64_t kHoldBack = 200;        // one document in so many, unless told
 constexpr int64_t kEvalSequences = 1000;  // at most
+constexpr double kMixShare = 0.5;         // Zhao et al. 2019
 
 // Where the masked tokens of a packed batch are, and what stood there.
 struct Targets {
@@ -65,7 +67,7 @@ DocumentEnd read_document_end(const std::string& name) {
   fail(ErrorKind::kInput, "documents end at \"{}\"; wanted guess, line or blank-line", name);
 }
 
-Params read_params(const ObjectiveInput& input) {
+Params read_params(const ObjectiveInput& input, const Tokenizer& tokenizer) {
   Params p;
   const Json& json = input.params;
   const auto integer = [&](const char* key, int64_t fallback, int64_t least) {
@@ -89,6 +91,13 @@ Params read_params(const ObjectiveInput& input) {
     p.stream.document_end = read_document_end(end->as_string("document_end"));
   if (const Json* cross = json.find("cross_documents"))
     p.stream.cross_documents = cross->as_bool("cross_documents");
+  if (const Json* other = json.find("mix_vocabulary");
+      other != nullptr && !other->as_string("mix_vocabulary").empty()) {
+    const Json* share = json.find("mix_share");
+    p.stream.mixed = std::make_shared<MixedSegmentation>(
+        tokenizer, Tokenizer::load(resolve_model(other->as_string("mix_vocabulary"))),
+        share == nullptr ? kMixShare : share->as_double("mix_share"), input.seed);
+  }
   p.masking.seed = input.seed;
   p.masking.max_predictions = integer("max_predictions", 0, 0);
   if (const Json* share = json.find("mask_share")) p.masking.share = share->as_double("mask_share");
@@ -101,13 +110,14 @@ class MaskedLm final : public Objective {
   MaskedLm(const Tokenizer& tokenizer, const Params& params)
       : params_(params), masking_(tokenizer, params.masking), stream_(tokenizer, params.stream) {
     RaggedBatch held;
+    TextStreamOptions options = params.stream;
+    options.mixed = nullptr;  // scored as it is read
     if (!params.eval_files.empty()) {
-      TextStreamOptions options = params.stream;
       options.files = params.eval_files;
       held = read_sequences(tokenizer, options, params.eval_sequences);
       if (held.num_sequences() == 0) fail(ErrorKind::kInput, "no text in {}", params.eval_files[0].string());
     } else if (params.stream.hold_back > 0) {
-      held = read_held_back(tokenizer, params.stream, params.eval_sequences);
+      held = read_held_back(tokenizer, options, params.eval_sequences);
     }
     MaskingOptions fixed = params.masking;
     fixed.seed = 0;  // the same for every run, so that runs can be compared
@@ -299,7 +309,7 @@ TaskResult MaskedLm::evaluate(const Network& network, const ForwardContext& cont
 }
 
 std::unique_ptr<Objective> make(Model& model, const Tokenizer& tokenizer, const ObjectiveInput& input) {
-  const Params params = read_params(input);
+  const Params params = read_params(input, tokenizer);
   give_masked_lm_head(model, input.seed);
   return std::make_unique<MaskedLm>(tokenizer, params);
 }
