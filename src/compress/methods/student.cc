@@ -108,7 +108,8 @@ void report_layers(const std::vector<int>& layers, const ModelSizes& teacher,
   Json list = Json::array();
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerWidths& widths = teacher.layers[i];
-    const auto inner = static_cast<int64_t>(kept[i].inner.size());
+    const auto inner =
+        kept[i].inner.empty() ? int64_t{0} : static_cast<int64_t>(kept[i].inner.front().size());
     table.add_row({std::to_string(i), std::to_string(layers[i]),
                    describe_numbers(kept[i].heads, widths.num_heads),
                    fmt::format("{} of {}", inner, widths.intermediate_size)});
