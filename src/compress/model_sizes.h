@@ -21,8 +21,8 @@ const SizeNames& size_names(const Model& model);
 
 ModelSizes read_sizes(const Model& model);
 
-// Into config.json alone. Where every layer has attention / head_dim heads and the same intermediate size, the
-// family's own keys say it, as `transformers` reads them; else compression_config.layers does
+// Into config.json alone. Where every layer has attention / head_dim heads and the same intermediate size,
+// the family's own keys say it, as `transformers` reads them; else compression_config.layers does
 // (model/architectures.h). pruned_heads goes. `attention` must be a multiple of `head_dim`.
 void write_sizes(Model& model, const ModelSizes& sizes);
 

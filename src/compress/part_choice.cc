@@ -183,8 +183,7 @@ std::vector<KeptParts> choose_parts(const Model& model, const std::vector<LayerW
     } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
       std::vector<int64_t>& inner = kept[layer].inner[seen[layer]++];
       if (wanted[layer].intermediate_size < feed_forward->down.in)
-        cuts.push_back(
-            {&feed_forward->up, &feed_forward->down, 1, wanted[layer].intermediate_size, &inner});
+        cuts.push_back({&feed_forward->up, &feed_forward->down, 1, wanted[layer].intermediate_size, &inner});
     }
   }
   if (cuts.empty()) return kept;

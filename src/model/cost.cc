@@ -69,8 +69,7 @@ class Counter {
 std::vector<PartCost> measure_cost(const Description& d, int64_t sequence_length) {
   Counter counter(sequence_length);
   const EmbeddingSpec& e = d.embedding;
-  int64_t tables =
-      e.vocab_size * e.width + (e.token_type.empty() ? 0 : e.type_vocab_size * e.table_width());
+  int64_t tables = e.vocab_size * e.width + (e.token_type.empty() ? 0 : e.type_vocab_size * e.table_width());
   if (e.position.scheme == PositionScheme::kLearned || e.position.scheme == PositionScheme::kLearnedOffset) {
     tables += e.position.count * e.table_width();
   }

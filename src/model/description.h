@@ -78,8 +78,8 @@ struct EmbeddingSpec {
   // MobileBERT: the projection reads the word rows of the next token, of the token and of the one before, in
   // this order; zeros beyond the ends of the sequence.
   bool trigram = false;
-  int64_t word_width() const { return trigram ? 3 * width : width; }                       // of a token
-  int64_t table_width() const { return projects_words ? projection.out : width; }          // positions, types
+  int64_t word_width() const { return trigram ? 3 * width : width; }               // of a token
+  int64_t table_width() const { return projects_words ? projection.out : width; }  // positions, types
   int64_t out() const { return has_projection ? projection.out : width; }
 };
 

@@ -64,7 +64,8 @@ void check_rest(const TensorMap& tensors, const Description& d, const HeadSpec& 
     fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted {}", head.projection_rest, to_string(rest.shape),
          to_string(wanted));
   }
-  if (!is_computable(rest.type)) {
+  if (rest.type != DType::kF32 && rest.type != DType::kF16 && rest.type != DType::kBF16 &&
+      rest.type != DType::kF64) {
     fail(ErrorKind::kUnsupported, "tensor {}: element type {} cannot be computed with", head.projection_rest,
          name_of(rest.type));
   }

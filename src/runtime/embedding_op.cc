@@ -34,7 +34,8 @@ EmbeddingOp::EmbeddingOp(const Model& model) {
   max_length_ = model.description.max_positions;
   trigram_ = spec.trigram;
   if (trigram_ && !spec.projects_words)
-    fail(ErrorKind::kUnsupported, "{}: trigrams that are not projected before positions are added", spec.word);
+    fail(ErrorKind::kUnsupported, "{}: trigrams that are not projected before positions are added",
+         spec.word);
   row_width_ = spec.word_width();
   added_width_ = spec.projects_words ? spec.table_width() : 0;
   const int64_t table_width = spec.table_width();

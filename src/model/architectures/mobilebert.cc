@@ -39,8 +39,7 @@ MobileBertConfig read_config(const Json& config) {
   c.hidden = config_int(config, "hidden_size", 1, kMaxWidth);
   c.embedding = config_int_or(config, "embedding_size", 128, 1, kMaxWidth);
   c.has_bottleneck = config_bool_or(config, "use_bottleneck", true);
-  c.inner =
-      c.has_bottleneck ? config_int_or(config, "intra_bottleneck_size", 128, 1, kMaxWidth) : c.hidden;
+  c.inner = c.has_bottleneck ? config_int_or(config, "intra_bottleneck_size", 128, 1, kMaxWidth) : c.hidden;
   c.num_heads = config_int(config, "num_attention_heads", 1, kMaxWidth);
   if (c.inner % c.num_heads != 0) {
     fail(ErrorKind::kFormat, "config.json: {} {} is not a multiple of num_attention_heads {}",
