@@ -189,7 +189,7 @@ void give_masked_lm_head(Model& model, uint64_t seed) {
                          head.kind == HeadKind::kTokenClassifier || head.kind == HeadKind::kQuestionAnswering;
     if (!is_task) continue;
     stale.push_back(head.projection.name + ".");
-    if (head.kind == HeadKind::kSequenceClassifier && head.dense.name != "pooler.dense")
+    if (head.kind == HeadKind::kSequenceClassifier && head.has_dense && head.dense.name != "pooler.dense")
       stale.push_back(head.dense.name + ".");
   }
   for (const SentenceModule& module : model.sentence.modules) {
