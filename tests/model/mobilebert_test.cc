@@ -179,17 +179,16 @@ TEST(MobileBert, WhatCannotBeComputedIsNamed) {
 TEST(MobileBert, HeadsOfTheOtherClasses) {
   for (const char* shape : kMobileBertShapes) {
     const bool activates = std::string(shape) != "student";
-    for (const auto& [name, kind] :
-         {std::pair("MobileBertForSequenceClassification", HeadKind::kSequenceClassifier),
-          std::pair("MobileBertForTokenClassification", HeadKind::kTokenClassifier),
-          std::pair("MobileBertForQuestionAnswering", HeadKind::kQuestionAnswering)}) {
-      const Description d = describe(testing::mobilebert_config(shape, name), TensorMap());
+    for (const auto& [name, kind] : {std::pair("ForSequenceClassification", HeadKind::kSequenceClassifier),
+                                     std::pair("ForTokenClassification", HeadKind::kTokenClassifier),
+                                     std::pair("ForQuestionAnswering", HeadKind::kQuestionAnswering)}) {
+      const Description d = describe(testing::mobilebert_reference().config(shape, name), TensorMap());
       const HeadSpec* head = d.find_head(kind);
       ASSERT_NE(head, nullptr) << name;
       EXPECT_EQ(head->has_dense, kind == HeadKind::kSequenceClassifier && activates) << name;
     }
     // Without an activation the pooler has no weights: it is there where its class is.
-    const Description d = describe(testing::mobilebert_config(shape, "MobileBertModel"), TensorMap());
+    const Description d = describe(testing::mobilebert_reference().config(shape, "Model"), TensorMap());
     EXPECT_EQ(d.find_head(HeadKind::kPooler) != nullptr, !activates);
   }
 }

@@ -12,7 +12,6 @@ namespace {
 
 using testing::kMobileBertShapes;
 using testing::mobilebert_batch;
-using testing::mobilebert_shape;
 
 std::unique_ptr<Predictor> new_session(Model model) {
   complete_model(model);
@@ -33,7 +32,8 @@ TEST(MobileBert, HiddenStatesAreThoseOfTransformers) {
     const Prediction got =
         new_session(testing::tiny_mobilebert(shape))->predict(batch, {.kind = OutputKind::kHidden});
     std::size_t compared = 0;
-    for (const auto& [index, kept] : mobilebert_shape(shape).find("hidden")->as_object("hidden")) {
+    for (const auto& [index, kept] :
+         testing::mobilebert_reference().shape(shape).find("hidden")->as_object("hidden")) {
       const auto& tokens = kept.find("tokens")->as_array("tokens");
       for (std::size_t i = 0; i < tokens.size(); ++i, ++compared) {
         const int64_t token = batch.offsets[std::stoul(index)] + tokens[i].as_int("token");
@@ -47,12 +47,12 @@ TEST(MobileBert, HiddenStatesAreThoseOfTransformers) {
 TEST(MobileBert, LogitsAreThoseOfTransformers) {
   for (const std::string shape : kMobileBertShapes) {
     const auto words = new_session(testing::tiny_mobilebert(shape));
-    const Json& wanted = *mobilebert_shape(shape).find("masked_logits");
+    const Json& wanted = *testing::mobilebert_reference().shape(shape).find("masked_logits");
     const Prediction got = words->predict(mobilebert_batch(1), {.kind = OutputKind::kMaskedLogits});
     expect_row(got.row(wanted.find("token")->as_int("token")), *wanted.find("row"), shape + " words");
     const auto classes = new_session(testing::tiny_mobilebert(shape, true));
     const Prediction logits = classes->predict(mobilebert_batch(), {.kind = OutputKind::kClassLogits});
-    const auto& rows = mobilebert_shape(shape).find("classes")->as_array("classes");
+    const auto& rows = testing::mobilebert_reference().shape(shape).find("classes")->as_array("classes");
     ASSERT_EQ(logits.num_rows, static_cast<int64_t>(rows.size()));
     for (std::size_t i = 0; i < rows.size(); ++i)
       expect_row(logits.row(static_cast<int64_t>(i)), rows[i], shape + " classes");

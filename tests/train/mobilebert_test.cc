@@ -2,25 +2,20 @@
 // gradient (tests/data/mobilebert_reference.json).
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "runtime/engine.h"
 #include "tests/model/mobilebert_reference.h"
-#include "tests/train/reference_file.h"
+#include "tests/train/gradient_reference.h"
 #include "tests/train/tiny_network.h"
 #include "train/masked_lm_loss.h"
 
 namespace penjing::train {
 namespace {
 
-using penjing::testing::formula_number;
 using penjing::testing::Forwarding;
-using penjing::testing::kMobileBertSequences;
 using penjing::testing::kMobileBertShapes;
 using penjing::testing::make_network;
 using penjing::testing::mobilebert_batch;
-using penjing::testing::mobilebert_sequence;
-using penjing::testing::mobilebert_shape;
+using penjing::testing::mobilebert_reference;
 using penjing::testing::pack_numbered;
 using penjing::testing::relative_error;
 using penjing::testing::to_vector;
@@ -31,31 +26,14 @@ Model completed(const std::string& shape, bool classifies = false) {
   return model;
 }
 
-// The norm of the difference to the stored tensor, estimated by its products with vectors of signs.
-double distance(const std::string& name, const at::Tensor& tensor, const Json& stored) {
-  const at::Tensor flat = tensor.detach().to(at::kDouble).contiguous();
-  const std::vector<double> wanted = penjing::testing::doubles(*stored.find("probes"));
-  double square = 0;
-  for (std::size_t p = 0; p < wanted.size(); ++p) {
-    const std::string key = name + "#" + std::to_string(p);
-    double product = 0;
-    for (int64_t i = 0; i < flat.numel(); ++i) {
-      const bool negative = (formula_number(key, static_cast<uint64_t>(i)) >> 63) != 0;
-      product += negative ? -flat.data_ptr<double>()[i] : flat.data_ptr<double>()[i];
-    }
-    square += (product - wanted[p]) * (product - wanted[p]);
-  }
-  return std::sqrt(square / static_cast<double>(wanted.size()));
-}
-
 struct Masked {
   std::vector<int64_t> rows, labels;
 };
 Masked masked_words() {
   Masked masked;
   int64_t token = 0;
-  for (std::size_t i = 0; i < kMobileBertSequences; ++i) {
-    for (const int32_t label : mobilebert_sequence("labels", i)) {
+  for (std::size_t i = 0; i < mobilebert_reference().num_sequences(); ++i) {
+    for (const int32_t label : mobilebert_reference().sequence("labels", i)) {
       if (label >= 0) {
         masked.rows.push_back(token);
         masked.labels.push_back(label);
@@ -84,23 +62,9 @@ TEST(MobileBert, LossAndGradientsAreThoseOfTransformers) {
       const auto network = make_network(model);
       const at::Tensor loss = loss_of(*network, slice_rows);
       loss.backward();
-      EXPECT_NEAR(loss.item<double>() / mobilebert_shape(shape).find("loss")->as_double("loss"), 1, 1e-6);
-      const Json& gradients = *mobilebert_shape(shape).find("gradients");
-      double global = 0;
-      for (const auto& [name, stored] : gradients.as_object("gradients"))
-        global += std::pow(stored.find("norm")->as_double("norm"), 2);
-      global = std::sqrt(global);
-      std::size_t compared = 0;
-      for (const Parameters::Entry& entry : network->parameters) {
-        const Json* stored = gradients.find(entry.name);
-        ASSERT_NE(stored, nullptr) << entry.name;
-        ++compared;
-        const double norm = stored->find("norm")->as_double("norm");
-        ASSERT_TRUE(entry.tensor.grad().defined()) << entry.name;
-        EXPECT_LT(distance(entry.name, entry.tensor.grad(), *stored), 2e-5 * norm + 1e-6 * global)
-            << shape << " " << entry.name;
-      }
-      EXPECT_EQ(compared, gradients.as_object("gradients").size());
+      const Json& reference = mobilebert_reference().shape(shape);
+      EXPECT_NEAR(loss.item<double>() / reference.find("loss")->as_double("loss"), 1, 1e-6);
+      penjing::testing::expect_gradients(*reference.find("gradients"), network->parameters, 2e-5, shape);
     }
   }
 }

@@ -6,7 +6,7 @@ tests/train/mobilebert_test.cc (the gradients of a step).
 usage: mobilebert_reference.py OUT.json
 Three shapes: the student (NoNorm, ReLU, stacked feed-forward, queries and keys in a bottleneck of their own, trigrams),
 the teacher with inverted bottlenecks (LayerNorm, GELU, wider inside than outside) and one without bottlenecks. The
-weights are a formula of their names (train_reference.weight_values), which tests/model/mobilebert_reference.h repeats;
+weights are a formula of their names (train_reference.weight_values), which tests/model/family_reference.h repeats;
 gradients are kept as norm and products with vectors of signs, as in train_reference.py. Sequences are computed one by
 one: beside a longer one, transformers' trigrams read the row of padding where a sequence ends, ours read zeros.
 Needs torch, transformers, numpy.
@@ -62,7 +62,7 @@ def main():
     ids = [[1 + int(n % 58) for n in numbers(f"ids{i}", length)] for i, length in enumerate(LENGTHS)]
     types = [[int(t >= length // 2) for t in range(length)] for length in LENGTHS]
     labels = [[word if (i + t) % 4 == 0 else -100 for t, word in enumerate(row)] for i, row in enumerate(ids)]
-    result = {"written_by": "tools/oracles/mobilebert_reference.py",
+    result = {"written_by": "tools/oracles/mobilebert_reference.py", "family": "mobilebert", "class": "MobileBert",
               "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
               "ids": ids, "types": types, "labels": labels, "shapes": {}}
     for name, shape in SHAPES.items():
