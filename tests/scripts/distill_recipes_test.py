@@ -1,7 +1,8 @@
 """Every recipe of recipes/distill in miniature: a model of four layers, fine-tuned on the head of CoLA where the recipe
 starts from a teacher, students of two layers, an epoch a step, integers at the end. Each gives a model that runs, with a
 report, and finds all its steps done when it is run again. Those that learn from plain texts have a teacher of sentence
-embeddings, and pairs of texts to be scored on; MobileBERT's have a teacher of inverted bottlenecks, and words to be guessed."""
+embeddings, and pairs of texts to be scored on; MobileBERT's have a teacher of inverted bottlenecks, and words to be
+guessed."""
 
 import json
 import pathlib

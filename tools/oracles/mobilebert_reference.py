@@ -91,7 +91,8 @@ def main():
     pathlib.Path(sys.argv[1]).write_text(text + "\n")
     print(f"{len(text)} bytes")
     for name, part in result["shapes"].items():
-        print(name, "loss", part["loss"], "without gradient", sorted(set(n.removeprefix("mobilebert.") for n in part["tensors"]) - set(part["gradients"])))
+        names = {n.removeprefix("mobilebert.") for n in part["tensors"]}
+        print(name, "loss", part["loss"], "without gradient", sorted(names - set(part["gradients"])))
 
 
 if __name__ == "__main__":

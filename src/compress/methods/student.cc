@@ -107,8 +107,7 @@ void draw_weights(Model& model, uint64_t seed) {
 Model reshape(const Model& teacher, const Params& params, MethodReport& report) {
   const Params others;
   if (params.layers != 0 || params.hidden != 0 || params.from != others.from || !params.heads.empty() ||
-      !params.intermediate.empty() || params.importance != others.importance ||
-      params.embedding_width != 0)
+      !params.intermediate.empty() || params.importance != others.importance || params.embedding_width != 0)
     fail(ErrorKind::kInput, "student: config says the whole shape; wanted without other sizes");
   Json config = teacher.config;
   for (const auto& [key, value] : params.config.as_object("config")) {
