@@ -103,7 +103,7 @@ def learn_masked_words(recipe, work):
     for step, steps in ((1, 12), (2, 30)):
         sets += [f"steps.{step}.{key}={value}" for key, value in {
             "data": work / "data" / "texts.txt", "max_steps": steps, "batch_size": 16, "max_length": 32,
-            "precision": "fp32"}.items()]
+            "learning_rate": 2e-3, "precision": "fp32"}.items()]
     report = run_recipe(recipe, sets, out)
     config = json.loads((out / "model" / "config.json").read_text())
     expected = {"normalization_type": "no_norm", "num_feedforward_networks": 4, "num_hidden_layers": 3,
