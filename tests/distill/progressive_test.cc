@@ -25,7 +25,7 @@ class Progressive : public ::testing::Test {
                               .hidden = 32,
                               .heads = heads_of(student),
                               .intermediate = 40,
-                              .max_positions = 64,
+                              .max_positions = student.description.max_positions,
                               .vocab_size = student.description.embedding.vocab_size},
                              3);
     teacher.side_files = student.side_files;
