@@ -36,6 +36,10 @@ ModelSizes read_sizes(const Model& model) {
   ModelSizes sizes;
   sizes.hidden = model.description.hidden_size;
   sizes.head_dim = sizes.hidden / heads;
+  for (const Block& block : model.description.blocks) {
+    if (const auto* spec = std::get_if<AttentionSpec>(&block.part)) sizes.head_dim = spec->head_dim;
+  }
+  sizes.attention = heads * sizes.head_dim;
   const int64_t count = model.description.num_layers;
   for (int layer = 0; layer < count; ++layer)
     sizes.layers.push_back(layer_widths(model.config, layer, count, {heads, intermediate}));
@@ -44,10 +48,10 @@ ModelSizes read_sizes(const Model& model) {
 
 void write_sizes(Model& model, const ModelSizes& sizes) {
   const SizeNames& names = size_names(model);
-  if (sizes.head_dim < 1 || sizes.hidden % sizes.head_dim != 0)
-    fail(ErrorKind::kInternal, "hidden size {} is not a multiple of {}", sizes.hidden, sizes.head_dim);
+  if (sizes.head_dim < 1 || sizes.attention % sizes.head_dim != 0)
+    fail(ErrorKind::kInternal, "attention width {} is not a multiple of {}", sizes.attention, sizes.head_dim);
   Json& config = model.config;
-  const int64_t heads = sizes.hidden / sizes.head_dim;
+  const int64_t heads = sizes.attention / sizes.head_dim;
   const bool uniform = std::all_of(sizes.layers.begin(), sizes.layers.end(), [&](const LayerWidths& widths) {
     return widths.num_heads == heads && widths.intermediate_size > 0 &&
            widths.intermediate_size == sizes.layers.front().intermediate_size;

@@ -11,6 +11,7 @@ namespace penjing {
 // The sizes that a method may change, read from and written to config.json.
 struct ModelSizes {
   int64_t hidden = 0, head_dim = 0;
+  int64_t attention = 0;  // width of all heads of a whole layer: `hidden` but in a bottleneck
   std::vector<LayerWidths> layers;
   bool operator==(const ModelSizes&) const = default;
 };
@@ -20,9 +21,9 @@ const SizeNames& size_names(const Model& model);
 
 ModelSizes read_sizes(const Model& model);
 
-// Into config.json alone. Where every layer has hidden / head_dim heads and the same intermediate size, the
-// family's own keys say it, as `transformers` reads them; else compression_config.layers does
-// (model/architectures.h). pruned_heads goes. `hidden` must be a multiple of `head_dim`.
+// Into config.json alone. Where every layer has attention / head_dim heads and the same intermediate size,
+// the family's own keys say it, as `transformers` reads them; else compression_config.layers does
+// (model/architectures.h). pruned_heads goes. `attention` must be a multiple of `head_dim`.
 void write_sizes(Model& model, const ModelSizes& sizes);
 
 // Whether compression_config.layers says the widths: then only Penjing loads the model.

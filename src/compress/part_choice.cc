@@ -161,7 +161,11 @@ std::vector<KeptParts> choose_parts(const Model& model, const std::vector<LayerW
     if (want.intermediate_size > have.intermediate_size)
       fail(ErrorKind::kInput, "intermediate: {} in layer {}, the teacher's has {}", want.intermediate_size,
            layer, have.intermediate_size);
-    kept.push_back({first_numbers(have.num_heads), first_numbers(have.intermediate_size)});
+    kept.push_back({first_numbers(have.num_heads), {}});
+  }
+  for (const Block& block : model.description.blocks) {
+    if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part))
+      kept[static_cast<std::size_t>(block.layer)].inner.push_back(first_numbers(feed_forward->down.in));
   }
   struct Cut {
     const LinearSpec *maker, *reader;
@@ -169,6 +173,7 @@ std::vector<KeptParts> choose_parts(const Model& model, const std::vector<LayerW
     std::vector<int64_t>* kept;
   };
   std::vector<Cut> cuts;
+  std::vector<std::size_t> seen(kept.size(), 0);  // feed-forwards of each layer
   for (const Block& block : model.description.blocks) {
     const auto layer = static_cast<std::size_t>(block.layer);
     if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
@@ -176,9 +181,9 @@ std::vector<KeptParts> choose_parts(const Model& model, const std::vector<LayerW
         cuts.push_back({&attention->value, &attention->output, attention->head_dim, wanted[layer].num_heads,
                         &kept[layer].heads});
     } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
+      std::vector<int64_t>& inner = kept[layer].inner[seen[layer]++];
       if (wanted[layer].intermediate_size < feed_forward->down.in)
-        cuts.push_back(
-            {&feed_forward->up, &feed_forward->down, 1, wanted[layer].intermediate_size, &kept[layer].inner});
+        cuts.push_back({&feed_forward->up, &feed_forward->down, 1, wanted[layer].intermediate_size, &inner});
     }
   }
   if (cuts.empty()) return kept;
@@ -200,6 +205,7 @@ void cut_parts(Model& model, const std::vector<KeptParts>& kept) {
     keep_rows(model, spec.name + ".weight", columns);
     if (spec.bias) keep_rows(model, spec.name + ".bias", columns);
   };
+  std::vector<std::size_t> seen(kept.size(), 0);
   for (const Block& block : model.description.blocks) {
     const KeptParts& parts = kept.at(static_cast<std::size_t>(block.layer));
     LayerWidths& widths = sizes.layers[static_cast<std::size_t>(block.layer)];
@@ -211,11 +217,12 @@ void cut_parts(Model& model, const std::vector<KeptParts>& kept) {
       keep_columns(model, attention->output.name + ".weight", columns);
       widths.num_heads = static_cast<int64_t>(parts.heads.size());
     } else if (const auto* feed_forward = std::get_if<FeedForwardSpec>(&block.part)) {
-      if (static_cast<int64_t>(parts.inner.size()) == feed_forward->down.in) continue;
-      keep_outputs(feed_forward->up, parts.inner);
-      if (feed_forward->gated) keep_outputs(feed_forward->gate, parts.inner);
-      keep_columns(model, feed_forward->down.name + ".weight", parts.inner);
-      widths.intermediate_size = static_cast<int64_t>(parts.inner.size());
+      const std::vector<int64_t>& inner = parts.inner.at(seen[static_cast<std::size_t>(block.layer)]++);
+      if (static_cast<int64_t>(inner.size()) == feed_forward->down.in) continue;
+      keep_outputs(feed_forward->up, inner);
+      if (feed_forward->gated) keep_outputs(feed_forward->gate, inner);
+      keep_columns(model, feed_forward->down.name + ".weight", inner);
+      widths.intermediate_size = static_cast<int64_t>(inner.size());
     }
   }
   if (sizes == read_sizes(model)) return;

@@ -11,7 +11,8 @@ namespace penjing {
 
 // Which heads and inner features of a layer stay, ascending; all of them where nothing goes.
 struct KeptParts {
-  std::vector<int64_t> heads, inner;
+  std::vector<int64_t> heads;
+  std::vector<std::vector<int64_t>> inner;  // of each feed-forward of the layer
 };
 
 // The most important heads and inner features of each layer, as many as `wanted` says. An inner column j of

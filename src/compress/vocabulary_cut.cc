@@ -102,6 +102,8 @@ void cut_tensors(Model& model, const VocabularyCut& cut) {
   cut_module(description.embedding.word);
   if (const HeadSpec* head = description.find_head(HeadKind::kMaskedLm)) {
     cut_module(head->projection.name);
+    if (model.tensors.find(head->projection_rest) != nullptr)
+      keep_columns(model, head->projection_rest, cut.kept);
     if (!head->projection_bias.empty() && head->projection_bias != head->projection.name + ".bias")
       cut_rows(head->projection_bias);
   }

@@ -269,7 +269,7 @@ class Projector {
     project_modules();
     drop_unknown();
     ModelSizes sizes = read_sizes(teacher_);
-    sizes.hidden = to_;
+    sizes.hidden = sizes.attention = to_;
     write_sizes(student_, sizes);
     student_.description = describe(student_.config, student_.tensors);
     check_model(student_, false);

@@ -1,6 +1,7 @@
 #include "distill/distill_objective.h"
 
 #include "base/error.h"
+#include "distill/turns.h"
 
 namespace penjing::distill {
 
@@ -10,6 +11,10 @@ DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teach
       teachers_(std::move(teachers)),
       connections_(std::move(connections)),
       label_weight_(label_weight) {}
+
+double DistillObjective::layer_rate(int64_t layer, double progress) const {
+  return label_weight_ > 0 ? 1 : rate_of_layer(connections_.plan(), layer, progress);
+}
 
 bool DistillObjective::is_sum() const {
   return task().is_sum() && connections_.sums_over_examples();
@@ -49,8 +54,12 @@ train::LossSum DistillObjective::loss(const train::Network& network, const train
                            context.random,
                            progress,
                            context.training};
+  const std::vector<PlannedLoss> losses = connections_.losses(batch);
+  // A gradient of zeros is no gradient that is missing: momentum and weight decay go on.
+  if (label_weight_ == 0 && !losses.empty() && has_turns(connections_.plan()))
+    result.sum = result.sum.detach();
   result.sum = result.sum * label_weight_;
-  for (const PlannedLoss& loss : connections_.losses(batch)) {
+  for (const PlannedLoss& loss : losses) {
     result.sum = result.sum + loss.value.to(at::kFloat) * (loss.weight * weight);
     result.details.emplace_back(loss.name, loss.value.item<double>());
   }

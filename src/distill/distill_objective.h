@@ -9,8 +9,9 @@ namespace penjing::distill {
 
 // A task's objective with a teacher beside it:
 //   loss = label_weight * task's loss + sum of weight_i(progress) * loss_i(student, teacher)
-// where each loss_i is the mean over its units (Unit in loss.h) of the step's examples. Scored as the task
-// is.
+// where each loss_i is the mean over its units (Unit in loss.h) of the step's examples. Where layers take
+// turns (distill/turns.h), those whose turn is not there yet, and heads, get no gradient at all with
+// label_weight 0. Scored as the task is.
 class DistillObjective final : public ObjectiveAround {
  public:
   DistillObjective(std::unique_ptr<train::Objective> task, Teachers teachers, Connections connections,
@@ -19,6 +20,7 @@ class DistillObjective final : public ObjectiveAround {
   bool is_sum() const override;
   train::LossSum loss(const train::Network& network, const train::ForwardContext& context,
                       std::span<const int64_t> examples, int64_t epoch) const override;
+  double layer_rate(int64_t layer, double progress) const override;
   TensorMap tensors() const override { return connections_.state(); }
   void restore_tensors(const TensorMap& tensors) override { connections_.restore(tensors); }
 

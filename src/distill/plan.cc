@@ -5,13 +5,16 @@
 
 #include "base/error.h"
 #include "base/text_table.h"
+#include "distill/turns.h"
 
 namespace penjing::distill {
 
 namespace {
 
-const std::vector<std::string> kKeys = {"loss", "name",   "params", "weight",     "ramp", "from",
-                                        "to",   "layers", "reduce", "projection", "heads"};
+const std::vector<std::string> kKeys = {"loss",  "name",        "params",      "weight", "ramp",
+                                        "from",  "to",          "layers",      "reduce", "projection",
+                                        "heads", "progressive", "earlier_rate"};
+constexpr double kEarlierRate = 0.1;  // of Sun et al. 2020, as their released script has it
 const std::vector<std::string> kProjectionKeys = {"name", "per_layer", "bias", "init", "deviation"};
 constexpr const char* kInits[] = {"normal", "identity", "svd", "least_squares"};
 
@@ -47,7 +50,8 @@ class TermReader {
   TermReader(const Json& json, std::string where, const ModelShape& student, const ModelShape& teacher)
       : json_(json), where_(std::move(where)), student_(student), teacher_(teacher) {}
 
-  LossTerm read() {
+  // One term, or where its layers take turns one for each.
+  std::vector<LossTerm> read() {
     if (!json_.is_object()) fail(ErrorKind::kInput, "{}: {}, wanted an object", where_, json_.dump());
     check_keys(json_, kKeys, where_);
     read_kind();
@@ -66,7 +70,8 @@ class TermReader {
     read_heads();
     read_projection();
     check_matryoshka();
-    return std::move(term_);
+    const bool progressive = read_turns();
+    return progressive ? take_turns(term_) : std::vector<LossTerm>{term_};
   }
 
  private:
@@ -122,6 +127,25 @@ class TermReader {
            term_.to - term_.from);
     }
     term_.ramp = share;
+  }
+
+  // Whether the layers take turns.
+  bool read_turns() {
+    const Json *turns = json_.find("progressive"), *rate = json_.find("earlier_rate");
+    if (turns != nullptr && !turns->is_bool())
+      fail(ErrorKind::kInput, "{}: {}, wanted true or false", key("progressive"), turns->dump());
+    const bool progressive = turns != nullptr && turns->as_bool("");
+    if (progressive) term_.earlier_rate = kEarlierRate;
+    if (rate != nullptr) term_.earlier_rate = read_number(*rate, key("earlier_rate"), 0, 1);
+    if (term_.earlier_rate == 1 && !progressive) return false;
+    const char* which = progressive ? "progressive" : "earlier_rate";
+    if (!reads(kLayered) || term_.layers.is_attention()) {
+      fail(ErrorKind::kInput, "{}: wants pairs of layers; {} has {}", key(which), term_.kind->name,
+           reads(kLayered) ? "a mixture of them" : "none");
+    }
+    if (progressive && term_.weight != term_.end_weight)
+      fail(ErrorKind::kInput, "{}: wants a weight that is one number", key(which));
+    return progressive;
   }
 
   void read_layers() {
@@ -390,12 +414,16 @@ Plan read_plan(const Json& losses, const ModelShape& student, const ModelShape& 
     fail(ErrorKind::kInput, "losses: {}, wanted a list of losses", losses.dump().substr(0, 80));
   Plan plan;
   std::set<std::string> names;
+  std::size_t number = 0;
   for (const Json& item : losses.as_array("")) {
-    const std::string where = fmt::format("losses.{}", plan.terms.size());
-    LossTerm term = TermReader(item, where, student, teacher).read();
-    if (!names.insert(term.name).second)
-      fail(ErrorKind::kInput, "{}.name: there is a loss \"{}\" already; give this another", where, term.name);
-    plan.terms.push_back(std::move(term));
+    const std::string where = fmt::format("losses.{}", number);
+    for (LossTerm& term : TermReader(item, where, student, teacher).read()) {
+      if (!names.insert(term.name).second)
+        fail(ErrorKind::kInput, "{}.name: there is a loss \"{}\" already; give this another", where,
+             term.name);
+      plan.terms.push_back(std::move(term));
+    }
+    ++number;
   }
   check_shared_projections(plan, student, teacher);
   return plan;
@@ -414,6 +442,7 @@ Json to_json(const Plan& plan) {
                               {"ramp", term.ramp},
                               {"from", term.from},
                               {"to", term.to}});
+    if (term.earlier_rate != 1) json.set("earlier_rate", term.earlier_rate);
     if (term.layers.rule != "none") {
       json.set("layers", to_json(term.layers));
       json.set("reduce", term.mean_over_layers ? "mean" : "sum");
@@ -450,11 +479,12 @@ std::string explain(const Plan& plan, const ModelShape& student, const ModelShap
       weight += fmt::format(" -> {} in {:.0f} %", term.end_weight, 100 * term.ramp);
     std::string layers = describe(term.layers);
     if (term.layers.num_places() > 1) layers += term.mean_over_layers ? " (mean)" : " (sum)";
+    std::string stage = term.from == 0 && term.to == 1
+                            ? "all"
+                            : fmt::format("{:.0f}-{:.0f} %", 100 * term.from, 100 * term.to);
+    if (term.earlier_rate != 1) stage += fmt::format(", earlier layers x{}", term.earlier_rate);
     table.add_row({term.name == term.kind->name ? term.name : term.name + " (" + term.kind->name + ")",
-                   describe_needs(term.needs), layers, maps.empty() ? "-" : maps, weight,
-                   term.from == 0 && term.to == 1
-                       ? "all"
-                       : fmt::format("{:.0f}-{:.0f} %", 100 * term.from, 100 * term.to),
+                   describe_needs(term.needs), layers, maps.empty() ? "-" : maps, weight, stage,
                    describe_params(term.params)});
   }
   return table.str();

@@ -58,6 +58,8 @@ struct LossTerm {
   HeadMap heads;
   double weight = 1, end_weight = 1;  // from the one to the other in the first `ramp` of the stage
   double from = 0, to = 1, ramp = 0;  // shares of the training
+  // While the term counts: times the learning rate of what lies before the student's layers that it teaches.
+  double earlier_rate = 1;
 };
 
 // The weight at a share of the training that is done; 0 outside of [from, to) (the end of the training
@@ -73,7 +75,9 @@ struct Plan {
 //   0, "to": 0.5,
 //    "layers": "uniform", "reduce": "sum" or "mean", "heads": "equal", "mean" or [[0, 1], ...],
 //    "projection": false, true or {"name": "fit", "per_layer": false, "bias": true, "init": "normal",
-//    "deviation": 0.02}}
+//    "deviation": 0.02}, "progressive": false, "earlier_rate": 1}
+// progressive: the layers take turns, each in a window of its own of the stage (distill/turns.h); the plan
+// then has a term for each, and earlier_rate is 0.1 unless it is given.
 // Only "loss" must be there. Defaults: layers "uniform" ("final" for relations between a layer's tokens or
 // between examples), a projection of each place where a loss wants equal widths and they differ. kInput names
 // the key: "losses.1.layers: ...".

@@ -82,14 +82,15 @@ void Teacher::read_tokens(const std::vector<int64_t>& map) {
   const at::NoGradGuard no_gradient;
   const at::Tensor rows = at::tensor(map, at::kLong).to(network_->device());
   const int64_t words = model_->description.embedding.vocab_size;
-  const auto reorder = [&](const std::string& name) {
+  const auto reorder = [&](const std::string& name, int64_t of = 0) {
     at::Tensor tensor = network_->parameters.get_or_undefined(name);  // shares what it holds
-    if (tensor.defined() && tensor.size(0) == words) tensor.set_data(tensor.index_select(0, rows));
+    if (tensor.defined() && tensor.size(of) == words) tensor.set_data(tensor.index_select(of, rows));
   };
   reorder(model_->description.embedding.word + ".weight");
   for (const HeadSpec& head : model_->description.heads) {
     if (head.kind != HeadKind::kMaskedLm) continue;
     if (!head.tied_to_word_embeddings) reorder(head.projection.name + ".weight");
+    reorder(head.projection_rest, 1);
     reorder(head.projection_bias.empty() ? head.projection.name + ".bias" : head.projection_bias);
   }
 }

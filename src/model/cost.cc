@@ -69,9 +69,9 @@ class Counter {
 std::vector<PartCost> measure_cost(const Description& d, int64_t sequence_length) {
   Counter counter(sequence_length);
   const EmbeddingSpec& e = d.embedding;
-  int64_t tables = e.vocab_size * e.width + (e.token_type.empty() ? 0 : e.type_vocab_size * e.width);
+  int64_t tables = e.vocab_size * e.width + (e.token_type.empty() ? 0 : e.type_vocab_size * e.table_width());
   if (e.position.scheme == PositionScheme::kLearned || e.position.scheme == PositionScheme::kLearnedOffset) {
-    tables += e.position.count * e.width;
+    tables += e.position.count * e.table_width();
   }
   if (e.has_norm) tables += parameters_of(e.norm);
   counter.add("embeddings", -1, tables, 0);
@@ -91,7 +91,8 @@ std::vector<PartCost> measure_cost(const Description& d, int64_t sequence_length
     }
     if (head.has_norm) counter.add("heads", -1, parameters_of(head.norm), 0);
     if (head.has_projection) {
-      const int64_t own = head.tied_to_word_embeddings ? head.projection.out : parameters_of(head.projection);
+      int64_t own = parameters_of(head.projection);
+      if (head.tied_to_word_embeddings) own -= head.projection.out * projection_row_width(d, head);
       counter.add("heads", -1, own, flops_of(head.projection, rows));
     }
   }

@@ -72,7 +72,14 @@ struct EmbeddingSpec {
   NormSpec norm;
   bool has_projection = false;  // ELECTRA, ALBERT, MobileBERT: embedding width -> hidden size
   LinearSpec projection;
-  int trigram = 0;  // MobileBERT: 3 = concatenates the embeddings of the neighbours before the projection
+  // MobileBERT: the projection is of the word rows alone; positions, token types and the norm come after it,
+  // as wide as its output.
+  bool projects_words = false;
+  // MobileBERT: the projection reads the word rows of the next token, of the token and of the one before, in
+  // this order; zeros beyond the ends of the sequence.
+  bool trigram = false;
+  int64_t word_width() const { return trigram ? 3 * width : width; }               // of a token
+  int64_t table_width() const { return projects_words ? projection.out : width; }  // positions, types
   int64_t out() const { return has_projection ? projection.out : width; }
 };
 
@@ -118,6 +125,7 @@ struct Block {
   NormPlace norm_place = NormPlace::kPost;
   NormSpec norm;  // where norm_place is not kNone; the norm of a kNorm block is its part
   std::variant<AttentionSpec, FeedForwardSpec, BottleneckSpec, NormSpec, RecurrentSpec> part;
+  bool has_dropout = true;  // of f(x), in training
 
   BlockKind kind() const { return static_cast<BlockKind>(part.index()); }
 };
@@ -146,6 +154,9 @@ struct HeadSpec {
   LinearSpec projection;        // logits; its weight is the word embeddings when tied to them (masked LM)
   std::string projection_bias;  // tensor name when it is not projection.name + ".bias"
   bool tied_to_word_embeddings = false;
+  // MobileBERT's masked LM, whose projection is wider than its rows: they hold the first columns, this tensor
+  // [projection.in - embedding width, projection.out] transposed the others. Empty: the rows are all.
+  std::string projection_rest;
 };
 
 struct Description {
@@ -157,5 +168,10 @@ struct Description {
   std::vector<HeadSpec> heads;  // those the config announces or whose tensors are present
   const HeadSpec* find_head(HeadKind kind) const;
 };
+
+// The module whose rows, one an output, the weight of a masked-LM head's projection begins with: the word
+// embeddings where it is tied to them. And how wide they are: all of projection.in without projection_rest.
+const std::string& projection_rows(const Description& description, const HeadSpec& head);
+int64_t projection_row_width(const Description& description, const HeadSpec& head);
 
 }  // namespace penjing

@@ -57,13 +57,28 @@ void check_norm(const TensorMap& tensors, const NormSpec& norm) {
   }
 }
 
+void check_rest(const TensorMap& tensors, const Description& d, const HeadSpec& head) {
+  const Tensor& rest = tensors.at(head.projection_rest);
+  const Shape wanted = {head.projection.in - projection_row_width(d, head), head.projection.out};
+  if (rest.shape != wanted) {
+    fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted {}", head.projection_rest, to_string(rest.shape),
+         to_string(wanted));
+  }
+  if (rest.type != DType::kF32 && rest.type != DType::kF16 && rest.type != DType::kBF16 &&
+      rest.type != DType::kF64) {
+    fail(ErrorKind::kUnsupported, "tensor {}: element type {} cannot be computed with", head.projection_rest,
+         name_of(rest.type));
+  }
+}
+
 void check_structure(const Model& model) {
   const Description& d = model.description;
   const EmbeddingSpec& e = d.embedding;
   (void)resolve_embedding(model.tensors, e.word, e.vocab_size, e.width);
-  if (!e.token_type.empty()) (void)resolve_embedding(model.tensors, e.token_type, e.type_vocab_size, e.width);
+  if (!e.token_type.empty())
+    (void)resolve_embedding(model.tensors, e.token_type, e.type_vocab_size, e.table_width());
   if (e.position.scheme == PositionScheme::kLearned || e.position.scheme == PositionScheme::kLearnedOffset) {
-    (void)resolve_embedding(model.tensors, e.position.name, e.position.count, e.width);
+    (void)resolve_embedding(model.tensors, e.position.name, e.position.count, e.table_width());
   }
   if (e.has_norm) check_norm(model.tensors, e.norm);
   if (e.has_projection) (void)resolve_linear(model, e.projection);
@@ -80,11 +95,13 @@ void check_structure(const Model& model) {
     if (head.has_dense) (void)resolve_linear(model, head.dense);
     if (head.has_norm) check_norm(model.tensors, head.norm);
     if (!head.has_projection) continue;
-    if (head.tied_to_word_embeddings) {
-      (void)resolve_embedding(model.tensors, d.embedding.word, head.projection.out, head.projection.in);
+    if (head.tied_to_word_embeddings || !head.projection_rest.empty()) {
+      (void)resolve_embedding(model.tensors, projection_rows(d, head), head.projection.out,
+                              projection_row_width(d, head));
     } else if (head.projection_bias.empty()) {
       (void)resolve_linear(model, head.projection);
     }
+    if (!head.projection_rest.empty()) check_rest(model.tensors, d, head);
     if (!head.projection_bias.empty() &&
         model.tensors.at(head.projection_bias).shape != Shape{head.projection.out}) {
       fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted [{}]", head.projection_bias,
@@ -139,6 +156,14 @@ const HeadSpec* Description::find_head(HeadKind kind) const {
     if (head.kind == kind) return &head;
   }
   return nullptr;
+}
+
+const std::string& projection_rows(const Description& description, const HeadSpec& head) {
+  return head.tied_to_word_embeddings ? description.embedding.word : head.projection.name;
+}
+
+int64_t projection_row_width(const Description& description, const HeadSpec& head) {
+  return head.projection_rest.empty() ? head.projection.in : description.embedding.width;
 }
 
 namespace {

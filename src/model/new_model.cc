@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "model/architectures.h"
+#include "model/block_parts.h"
 
 namespace penjing {
 
@@ -25,10 +26,10 @@ class Fresh {
  public:
   Fresh(Model& model, double deviation, uint64_t seed) : model_(model), deviation_(deviation), seed_(seed) {}
 
-  void table(const std::string& name, int64_t rows, int64_t width) {
-    const std::string weight = name + ".weight";
-    if (model_.tensors.find(weight) == nullptr)
-      model_.tensors.set(weight, draw_truncated_normal({rows, width}, deviation_, seed_, weight));
+  void table(const std::string& name, int64_t rows, int64_t width) { matrix(name + ".weight", rows, width); }
+  void matrix(const std::string& tensor, int64_t rows, int64_t width) {
+    if (model_.tensors.find(tensor) == nullptr)
+      model_.tensors.set(tensor, draw_truncated_normal({rows, width}, deviation_, seed_, tensor));
   }
   void layer(const LinearSpec& spec) {
     table(spec.name, spec.out, spec.in);
@@ -47,7 +48,11 @@ class Fresh {
     if (!spec.has_projection) return;
     const std::string bias =
         spec.projection_bias.empty() ? spec.projection.name + ".bias" : spec.projection_bias;
-    if (!spec.tied_to_word_embeddings) table(spec.projection.name, spec.projection.out, spec.projection.in);
+    const Description& d = model_.description;
+    const int64_t width = projection_row_width(d, spec);
+    if (!spec.tied_to_word_embeddings) table(spec.projection.name, spec.projection.out, width);
+    if (!spec.projection_rest.empty())
+      matrix(spec.projection_rest, spec.projection.in - width, spec.projection.out);
     vector(bias, spec.projection.out, 0);
   }
 
@@ -128,29 +133,33 @@ Json bert_config(const BertSizes& sizes) {
                        {"torch_dtype", "float32"}});
 }
 
-Model new_bert(const BertSizes& sizes, uint64_t seed) {
+Model new_model(const Json& config, uint64_t seed) {
   Model model;
-  model.config = bert_config(sizes);
-  const Description d = describe(model.config, model.tensors);
-  Fresh fresh(model, kDeviation, seed);
-  fresh.table(d.embedding.word, d.embedding.vocab_size, d.embedding.width);
-  fresh.table(d.embedding.position.name, d.embedding.position.count, d.embedding.width);
-  fresh.table(d.embedding.token_type, d.embedding.type_vocab_size, d.embedding.width);
-  fresh.norm(d.embedding.norm);
+  model.config = config;
+  model.description = describe(model.config, model.tensors);
+  const Description d = model.description;
+  Fresh fresh(model, config_double_or(config, "initializer_range", kDeviation, 0, 1), seed);
+  const EmbeddingSpec& e = d.embedding;
+  fresh.table(e.word, e.vocab_size, e.width);
+  if (!e.position.name.empty()) fresh.table(e.position.name, e.position.count, e.table_width());
+  if (!e.token_type.empty()) fresh.table(e.token_type, e.type_vocab_size, e.table_width());
+  if (e.has_norm) fresh.norm(e.norm);
+  if (e.has_projection) fresh.layer(e.projection);
   for (const Block& block : d.blocks) {
-    if (const auto* attention = std::get_if<AttentionSpec>(&block.part)) {
-      for (const LinearSpec* spec :
-           {&attention->query, &attention->key, &attention->value, &attention->output})
-        fresh.layer(*spec);
-    } else {
-      const auto& feed_forward = std::get<FeedForwardSpec>(block.part);
-      fresh.layer(feed_forward.up);
-      fresh.layer(feed_forward.down);
-    }
-    fresh.norm(block.norm);
+    for (const LinearSpec* spec : linears_of(block)) fresh.layer(*spec);
+    for (const NormSpec* spec : norms_of(block)) fresh.norm(*spec);
+    const auto* attention = std::get_if<AttentionSpec>(&block.part);
+    if (attention != nullptr && attention->position.scheme == PositionScheme::kRelativeBuckets)
+      fresh.table(attention->position.name, attention->position.count, attention->num_heads);
   }
-  fresh.layer({"pooler.dense", sizes.hidden, sizes.hidden, true});
   for (const HeadSpec& head : d.heads) fresh.head(head);
+  complete_model(model);
+  return model;
+}
+
+Model new_bert(const BertSizes& sizes, uint64_t seed) {
+  Model model = new_model(bert_config(sizes), seed);
+  Fresh(model, kDeviation, seed).layer({"pooler.dense", sizes.hidden, sizes.hidden, true});
   complete_model(model);
   return model;
 }
@@ -180,7 +189,7 @@ void give_masked_lm_head(Model& model, uint64_t seed) {
                          head.kind == HeadKind::kTokenClassifier || head.kind == HeadKind::kQuestionAnswering;
     if (!is_task) continue;
     stale.push_back(head.projection.name + ".");
-    if (head.kind == HeadKind::kSequenceClassifier && head.dense.name != "pooler.dense")
+    if (head.kind == HeadKind::kSequenceClassifier && head.has_dense && head.dense.name != "pooler.dense")
       stale.push_back(head.dense.name + ".");
   }
   for (const SentenceModule& module : model.sentence.modules) {

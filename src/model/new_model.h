@@ -20,6 +20,10 @@ struct BertSizes {
 // Its config.json: that of BertForMaskedLM. kInput for sizes out of range.
 Json bert_config(const BertSizes& sizes);
 
+// A fresh model of any family by its config.json: the encoder and the heads that `architectures` announces,
+// initialised as below, with the deviation initializer_range. kFormat, kUnsupported as for any config.
+Model new_model(const Json& config, uint64_t seed);
+
 // A fresh BERT with its pooler and masked-LM head (tied to the word embeddings), initialised as BERT (Devlin
 // et al. 2018): weights and tables from the normal distribution of deviation 0.02 cut off at two deviations,
 // biases 0, norms 1 and 0. A tensor's values are a function of (seed, its name) alone. kInput for sizes out

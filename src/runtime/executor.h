@@ -31,9 +31,13 @@ class Executor {
   Executor(const Program& program, ThreadPool& pool, StepEvent::Phase phase = StepEvent::Phase::kEncoder,
            StepObserver* observer = nullptr);
 
-  // Makes room for num_tokens; then input() may be written.
+  // Makes room for num_tokens; then input() may be written, and second_input(), which is null where the
+  // program has none.
   void reserve(int64_t num_tokens);
   float* input() { return floats(program_.input, {0, 0}); }
+  float* second_input() {
+    return program_.second_input < 0 ? nullptr : floats(program_.second_input, {0, 0});
+  }
   const float* output() const { return const_cast<Executor*>(this)->floats(program_.output, {0, 0}); }
   PanelShape shape() const { return shape_; }
 

@@ -25,13 +25,32 @@ HeadKind head_kind(OutputKind kind) {
   }
 }
 
+// [out, in] of rows that are narrower than the projection's input and of the tensor that holds the rest.
+Tensor widened_rows(const Model& model, const HeadSpec& spec) {
+  const int64_t out = spec.projection.out, in = spec.projection.in;
+  const int64_t width = projection_row_width(model.description, spec);
+  const EmbeddingTable rows =
+      resolve_embedding(model.tensors, projection_rows(model.description, spec), out, width);
+  const std::vector<float> rest =
+      read_floats(model.tensors.at(spec.projection_rest), spec.projection_rest);  // [in - width, out]
+  std::vector<float> values(static_cast<std::size_t>(out * in));
+  for (int64_t o = 0; o < out; ++o) {
+    float* row = values.data() + o * in;
+    rows.read_row(o, {row, static_cast<std::size_t>(width)});
+    for (int64_t i = width; i < in; ++i) row[i] = rest[static_cast<std::size_t>((i - width) * out + o)];
+  }
+  return Tensor::from_floats({out, in}, values);
+}
+
 // Logits: the layer's own weight, or the word embeddings. INT8 embeddings are weight-only here too, so that
 // quantizing the table alone never quantizes an activation.
 Linear resolve_projection(const Model& model, const HeadSpec& spec) {
   LinearSpec projection = spec.projection;
   if (!spec.projection_bias.empty()) projection.bias = false;
   Linear linear;
-  if (spec.tied_to_word_embeddings) {
+  if (!spec.projection_rest.empty()) {
+    linear.weight = widened_rows(model, spec);
+  } else if (spec.tied_to_word_embeddings) {
     const std::string& word = model.description.embedding.word;
     linear.weight = model.tensors.at(word + ".weight");
     if (linear.weight.type == DType::kI8) {

@@ -35,10 +35,15 @@ class EncoderPlanner {
 
   void plan_embedding() {
     const EmbeddingSpec& spec = model_.description.embedding;
-    if (spec.trigram > 1) fail(ErrorKind::kUnsupported, "{}: trigram embeddings", spec.word);
-    int x = builder_.add_input(spec.width);
+    int x = builder_.add_input(spec.word_width());
+    if (spec.projects_words) {
+      ProgramBuilder::ProductRequest request = product(spec.projection, x);
+      request.residual = builder_.add_second_input(spec.table_width());
+      x = builder_.add_product(std::move(request), -1);
+    }
     if (spec.has_norm) x = builder_.add_norm(spec.norm, x, true, -1);
-    if (spec.has_projection) x = builder_.add_product(product(spec.projection, x), -1);
+    if (spec.has_projection && !spec.projects_words)
+      x = builder_.add_product(product(spec.projection, x), -1);
     builder_.add_tap("embeddings.out", x, -1);
     values_.push_back(x);
   }

@@ -6,7 +6,7 @@
 namespace penjing {
 
 // Description.blocks -> the encoder's program. Its input is the sum of the embedding tables (embedding_op.h),
-// its output Description.output. Rotary positions and local trigrams are kUnsupported, by name.
+// its output Description.output. Rotary positions are kUnsupported, by name.
 Program plan_encoder(const Model& model, LinearPacker& packer);
 
 }  // namespace penjing

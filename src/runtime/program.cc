@@ -85,8 +85,9 @@ void mark_local_slots(Program& program) {
       }
     }
   }
-  for (const int slot : {program.input, program.output})
-    program.slots[static_cast<std::size_t>(slot)].local = false;
+  for (const int slot : {program.input, program.second_input, program.output}) {
+    if (slot >= 0) program.slots[static_cast<std::size_t>(slot)].local = false;
+  }
 }
 
 }  // namespace
@@ -147,6 +148,7 @@ void assign_buffers(Program& program) {
   };
 
   allocate(program.input);
+  if (program.second_input >= 0) allocate(program.second_input);
   for (int i = 0; i < num_steps; ++i) {
     for (const int slot : slots_of(program.steps[static_cast<std::size_t>(i)]).writes) allocate(slot);
     // A slot that nobody reads is given back right after the step that wrote it.
@@ -168,6 +170,10 @@ int ProgramBuilder::add_slot(int64_t features, InputFormat format) {
 
 int ProgramBuilder::add_input(int64_t features) {
   return program_.input = add_slot(features);
+}
+
+int ProgramBuilder::add_second_input(int64_t features) {
+  return program_.second_input = add_slot(features);
 }
 
 int ProgramBuilder::find_converted(int x, const std::shared_ptr<const InputConverter>& converter) {

@@ -120,6 +120,7 @@ struct Program {
   std::vector<Segment> segments;
   std::vector<Site> sites;
   int input = -1, output = -1;
+  int second_input = -1;  // rows that are added behind the first product; -1: none
   int64_t max_head_dim = 0;
   bool adds_to_scores = false;  // an attention has a window or a bias
 
@@ -135,7 +136,7 @@ struct SlotUse {
 SlotUse slots_of(const Step& step);
 
 // Cuts the steps into segments, marks local slots and gives every slot a buffer: linear scan over the steps,
-// a slot alive from its first write to its last read (input: from the start; output: to the end), and to the
+// a slot alive from its first write to its last read (inputs: from the start; output: to the end), and to the
 // end of that segment if it is not local: other panels are at other steps. A written slot never shares a
 // buffer with what the same step reads, and a local slot none with one that is not.
 void assign_buffers(Program& program);
@@ -153,6 +154,7 @@ class ProgramBuilder {
   };
 
   int add_input(int64_t features);
+  int add_second_input(int64_t features);
   // Independent products; returns their slots.
   std::vector<int> add_products(std::vector<ProductRequest> requests, int layer);
   int add_product(ProductRequest request, int layer);

@@ -152,8 +152,10 @@ void Session::observe(StepEvent::Phase phase, const Program& program, int64_t nu
 
 void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
   encoder_.reserve(tokens.num_tokens());
-  observe(StepEvent::Phase::kEmbedding, model_->encoder, tokens.num_tokens(), &tokens,
-          [&] { model_->embedding.run(tokens, *pool_, encoder_.input(), embedding_scratch_.data()); });
+  observe(StepEvent::Phase::kEmbedding, model_->encoder, tokens.num_tokens(), &tokens, [&] {
+    model_->embedding.run(tokens, *pool_, encoder_.input(), encoder_.second_input(),
+                          embedding_scratch_.data());
+  });
   encoder_.run(&tokens, tap);
 }
 

@@ -180,6 +180,10 @@ StepDescription describe_step(const StepEvent& event) {
       result.kind = result.operation = "embedding";
       // The word's row and the target; the two small tables stay in the caches. Quantized rows are smaller.
       result.activation_bytes = 2 * kFloatBytes * event.program->input_features() * event.num_tokens;
+      if (const int added = event.program->second_input; added >= 0) {
+        result.activation_bytes +=
+            kFloatBytes * event.program->slots[static_cast<std::size_t>(added)].features * event.num_tokens;
+      }
       break;
     case StepEvent::Phase::kHeadInput: {
       result.kind = result.operation = "pooling";

@@ -8,7 +8,8 @@ void require_trainable(const Description& description) {
   const auto refuse = [&](const std::string& part) {
     fail(ErrorKind::kUnsupported, "{}: the trainer has no {}", description.family, part);
   };
-  if (description.embedding.trigram != 0) refuse("embeddings of three neighbours");
+  if (description.embedding.trigram && !description.embedding.projects_words)
+    refuse("trigrams that are not projected before positions are added");
   const PositionScheme scheme = description.embedding.position.scheme;
   if (scheme != PositionScheme::kNone && scheme != PositionScheme::kLearned &&
       scheme != PositionScheme::kLearnedOffset) {

@@ -24,6 +24,21 @@ DropoutSite dropout_site(const ForwardContext& context, double probability, uint
   return {context.training ? probability : 0, context.random, site};
 }
 
+struct TableRows {
+  at::Tensor table, rows;  // an undefined table has none
+};
+
+// y + the sum of the tables' rows, as the runtime adds them: those first.
+at::Tensor add_tables(const at::Tensor& y, std::initializer_list<TableRows> tables) {
+  at::Tensor sum;
+  for (const auto& [table, rows] : tables) {
+    if (!table.defined()) continue;
+    const at::Tensor found = at::embedding(table, rows);
+    sum = sum.defined() ? sum + found : found;
+  }
+  return sum.defined() ? y + sum : y;
+}
+
 // A forward in progress.
 class Forward {
  public:
@@ -57,10 +72,20 @@ class Forward {
       return context_.quantizer != nullptr ? context_.quantizer->table(name, weight) : weight;
     };
     const PositionSpec& position = spec.position;
-    const auto sum = exact_ ? &as_runtime::embed : &embed;
-    at::Tensor rows = sum(table(spec.word), batch_.ids, table(position.name),
-                          position.offset == 0 ? batch_.positions : batch_.positions + position.offset,
-                          table(spec.token_type), batch_.types);
+    const at::Tensor places = position.offset == 0 ? batch_.positions : batch_.positions + position.offset;
+    const at::Tensor words = table(spec.word), of_places = table(position.name),
+                     of_types = table(spec.token_type);
+    at::Tensor rows;
+    if (spec.projects_words) {
+      rows = at::embedding(words, batch_.ids);
+      if (spec.trigram) rows = trigrams(rows, batch_.positions, batch_.offsets);
+      rows = linear(parameters_, spec.projection, rows.to(context_.arithmetic->row_type()), -1, context_)
+                 .to(at::kFloat);
+      rows = add_tables(rows, {{of_types, batch_.types}, {of_places, places}});
+    } else {
+      rows = (exact_ ? &as_runtime::embed : &embed)(words, batch_.ids, of_places, places, of_types,
+                                                    batch_.types);
+    }
     // Rows of zeros (special tokens, the unknown one) of a static encoder say nothing and go on so: without
     // positions or a norm nothing else keeps a gradient from them.
     if (description_.blocks.empty() && position.scheme == PositionScheme::kNone && !spec.has_norm)
@@ -69,7 +94,8 @@ class Forward {
     rows = rows.to(context_.arithmetic->row_type());
     const DropoutSite site = dropout_site(context_, context_.hidden_dropout, kEmbeddingSite);
     rows = context_.arithmetic->round(dropout_add(rows, at::Tensor(), site, batch_.row_keys), "embeddings");
-    if (spec.has_projection) rows = linear(parameters_, spec.projection, rows, -1, context_);
+    if (spec.has_projection && !spec.projects_words)
+      rows = linear(parameters_, spec.projection, rows, -1, context_);
     tell(context_, "embeddings.out", -1, rows);
     return rows;
   }
@@ -107,7 +133,8 @@ class Forward {
       y = activated(linear(parameters_, bottleneck.linear, x, block.layer, context_), bottleneck.activation,
                     bottleneck.linear.name);
     }
-    const DropoutSite site = dropout_site(context_, context_.hidden_dropout, output_site(index));
+    const DropoutSite site =
+        dropout_site(context_, block.has_dropout ? context_.hidden_dropout : 0, output_site(index));
     if (block.norm_place == NormPlace::kPost) return norm(block.norm, y, residual, site, block.layer);
     return context_.arithmetic->round(dropout_add(y, residual, site, batch_.row_keys), block.name);
   }

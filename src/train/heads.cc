@@ -110,11 +110,13 @@ at::Tensor run_head(const Description& description, const Parameters& parameters
   }
   LinearSpec projection = head->projection;
   if (kind == HeadKind::kMaskedLm) {
-    const std::string table = head->tied_to_word_embeddings ? description.embedding.word : projection.name;
+    at::Tensor weight = parameters.at(projection_rows(description, *head) + ".weight");
+    if (!head->projection_rest.empty())
+      weight = at::cat({weight, parameters.at(head->projection_rest).t()}, 1);
     const std::string bias =
         head->projection_bias.empty() ? projection.name + ".bias" : head->projection_bias;
-    const at::Tensor logits = context.arithmetic->linear(x, parameters.at(table + ".weight"),
-                                                         parameters.get_or_undefined(bias), projection.name);
+    const at::Tensor logits =
+        context.arithmetic->linear(x, weight, parameters.get_or_undefined(bias), projection.name);
     tell(context, projection.name + ".out", -1, logits);
     return logits.to(at::kFloat);
   }

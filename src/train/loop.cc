@@ -66,7 +66,8 @@ class Run {
         arithmetic_(make_arithmetic(settings.precision)),
         exact_(make_arithmetic("fp32")),
         optimizer_(make_optimizer(settings.optimizer)),
-        rules_(make_rules(network.parameters, network.model->description, settings.rules)) {
+        rules_(make_rules(network.parameters, network.model->description, settings.rules)),
+        layers_(layers_of(network.parameters, network.model->description)) {
     if (!(settings.epochs > 0)) fail(ErrorKind::kInput, "{} epochs", settings.epochs);
     if (!batches_ && settings.max_steps <= 0) {
       fail(ErrorKind::kInput, "how long a stream of texts is cannot be told: a number of steps is wanted");
@@ -205,7 +206,7 @@ class Run {
     context.classifier_dropout =
         settings_.classifier_dropout < 0 ? own.classifier : settings_.classifier_dropout;
     context.random = {settings_.seed, static_cast<uint64_t>(step_)};
-    context.progress = static_cast<double>(step_) / static_cast<double>(std::max<int64_t>(1, total_));
+    context.progress = progress();
     if (training) context.tap = recorder_.get();
     if (quantizer_ != nullptr) {
       quantizer_->set_training(training);
@@ -213,6 +214,10 @@ class Run {
       context.quantizer = quantizer_;
     }
     return context;
+  }
+
+  double progress() const {
+    return static_cast<double>(step_) / static_cast<double>(std::max<int64_t>(1, total_));
   }
 
   int64_t steps_of(double epochs) {
@@ -309,7 +314,8 @@ class Run {
 
   void update(double learning_rate, double gradient_scale) {
     if (recorder_) recorder_->before_update(network_.parameters);
-    optimizer_->step(network_.parameters, rules_, learning_rate, gradient_scale);
+    const auto rate = [&](int64_t layer) { return objective_.layer_rate(layer, progress()); };
+    optimizer_->step(network_.parameters, scale_rates(rules_, layers_, rate), learning_rate, gradient_scale);
     if (recorder_) recorder_->after_update(network_.parameters);
     if (average_) average_->update(network_.parameters);
   }
@@ -542,6 +548,7 @@ class Run {
   std::unique_ptr<Arithmetic> exact_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<ParameterRule> rules_;
+  std::vector<int64_t> layers_;  // of each parameter
   std::optional<WeightAverage> average_;
   Schedule schedule_;
   int64_t total_ = 0, step_ = 0;

@@ -41,8 +41,8 @@ std::vector<at::Tensor> inputs_of_head(const Description& description, const Par
   std::vector<std::string> names;
   if (head.has_dense) names.insert(names.end(), {head.dense.name + ".weight", head.dense.name + ".bias"});
   if (head.has_norm) names.insert(names.end(), {head.norm.name + ".weight", head.norm.name + ".bias"});
-  names.push_back((head.tied_to_word_embeddings ? description.embedding.word : head.projection.name) +
-                  ".weight");
+  names.push_back(projection_rows(description, head) + ".weight");
+  if (!head.projection_rest.empty()) names.push_back(head.projection_rest);
   names.push_back(head.projection_bias.empty() ? head.projection.name + ".bias" : head.projection_bias);
   std::vector<at::Tensor> found;
   for (const std::string& name : names) {

@@ -32,7 +32,8 @@ bool in_head(const HeadSpec& head, const std::string& tensor) {
     return !module.empty() && tensor.starts_with(module + ".");
   };
   return (head.has_dense && below(head.dense.name)) || (head.has_norm && below(head.norm.name)) ||
-         (head.has_projection && (below(head.projection.name) || tensor == head.projection_bias));
+         (head.has_projection &&
+          (below(head.projection.name) || tensor == head.projection_bias || tensor == head.projection_rest));
 }
 
 void erase_other_heads(Model& model, const Description& before) {

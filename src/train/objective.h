@@ -75,6 +75,10 @@ class Objective {
   virtual LossSum loss(const Network& network, const ForwardContext& context,
                        std::span<const int64_t> examples, int64_t epoch) const = 0;
 
+  // What the learning rate of a layer's parameters is multiplied by in a step that begins at `progress`, as
+  // of embeddings (layer 0). Heads learn at the whole rate.
+  virtual double layer_rate(int64_t layer, double progress) const { return (void)layer, (void)progress, 1; }
+
   // Scores on the held-back split, metrics as in eval/ (the main one first); empty when there is no such
   // split.
   virtual TaskResult evaluate(const Network& network, const ForwardContext& context) const = 0;

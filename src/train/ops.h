@@ -53,4 +53,8 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
 at::Tensor embed(const at::Tensor& word, const at::Tensor& ids, const at::Tensor& position,
                  const at::Tensor& positions, const at::Tensor& type, const at::Tensor& types);
 
+// The rows of the next token, of the token and of the one before, side by side: [tokens, 3 * width]; zeros
+// beyond the ends of a sequence. positions, offsets as in PackedBatch.
+at::Tensor trigrams(const at::Tensor& rows, const at::Tensor& positions, const std::vector<int64_t>& offsets);
+
 }  // namespace penjing::train

@@ -49,6 +49,26 @@ bool decays(const at::Tensor& tensor) {
 
 }  // namespace
 
+std::vector<int64_t> layers_of(const Parameters& parameters, const Description& description) {
+  std::vector<int64_t> layers;
+  for (const Parameters::Entry& entry : parameters) {
+    const Located at = locate(entry.name, description);
+    layers.push_back(at.place == Place::kHead        ? -1
+                     : at.place == Place::kEmbedding ? 0
+                                                     : at.layer + int64_t{1});
+  }
+  return layers;
+}
+
+std::vector<ParameterRule> scale_rates(std::span<const ParameterRule> rules, std::span<const int64_t> layers,
+                                       const std::function<double(int64_t layer)>& factor) {
+  std::vector<ParameterRule> scaled(rules.begin(), rules.end());
+  for (std::size_t i = 0; i < scaled.size(); ++i) {
+    if (layers[i] >= 0) scaled[i].rate *= factor(layers[i]);
+  }
+  return scaled;
+}
+
 std::vector<ParameterRule> make_rules(const Parameters& parameters, const Description& description,
                                       const RuleSettings& settings) {
   if (!(settings.layer_decay > 0 && settings.layer_decay <= 1)) {

@@ -106,10 +106,10 @@ class Walk {
     const Description& d = model_.description;
     table(d.embedding.word, d.embedding.vocab_size, d.embedding.width);
     if (!d.embedding.token_type.empty()) {
-      table(d.embedding.token_type, d.embedding.type_vocab_size, d.embedding.width);
+      table(d.embedding.token_type, d.embedding.type_vocab_size, d.embedding.table_width());
     }
     if (!d.embedding.position.name.empty()) {
-      table(d.embedding.position.name, d.embedding.position.count, d.embedding.width);
+      table(d.embedding.position.name, d.embedding.position.count, d.embedding.table_width());
     }
     if (d.embedding.has_norm) norm(d.embedding.norm);
     if (d.embedding.has_projection) layer(d.embedding.projection);
@@ -125,8 +125,15 @@ class Walk {
     for (const HeadSpec& head : d.heads) {
       if (head.has_dense) layer(head.dense);
       if (head.has_norm) norm(head.norm);
-      if (head.has_projection && !head.tied_to_word_embeddings) layer(head.projection, head.projection_bias);
-      if (head.has_projection && head.tied_to_word_embeddings) plain(head.projection_bias);
+      if (!head.has_projection) continue;
+      if (head.projection_rest.empty() && !head.tied_to_word_embeddings) {
+        layer(head.projection, head.projection_bias);
+        continue;
+      }
+      if (!head.tied_to_word_embeddings)
+        table(head.projection.name, head.projection.out, projection_row_width(d, head));
+      plain(head.projection_rest);
+      plain(head.projection_bias);
     }
     for (const SentenceModule& module : model_.sentence.modules) {
       if (module.kind == SentenceModule::Kind::kDense) layer(module.dense);

@@ -55,9 +55,15 @@ Start read_start(const PretrainSettings& settings) {
   if (settings.model.empty()) {
     const fs::path source = resolve_model(settings.tokenizer.string());
     start.tokenizer = Tokenizer::load(source);
-    BertSizes sizes = settings.sizes;
-    sizes.vocab_size = start.tokenizer->vocab_size();
-    start.model = new_bert(sizes, settings.loop.seed);
+    if (settings.config.is_null()) {
+      BertSizes sizes = settings.sizes;
+      sizes.vocab_size = start.tokenizer->vocab_size();
+      start.model = new_bert(sizes, settings.loop.seed);
+    } else {
+      Json config = settings.config;
+      config.set("vocab_size", start.tokenizer->vocab_size());
+      start.model = new_model(config, settings.loop.seed);
+    }
     start.model.side_files = tokenizer_files(source);
     return start;
   }
@@ -114,11 +120,13 @@ Json describe_origin(const PretrainSettings& settings) {
   Json sizes = Json::array();
   for (const int64_t size : {s.layers, s.hidden, s.heads, s.intermediate, s.max_positions})
     sizes.push_back(size);
-  return Json::object({{"model", settings.model},
-                       {"sizes", settings.model.empty() ? sizes : Json()},
-                       {"max_length", settings.max_length},
-                       {"params", settings.params},
-                       {"evaluate", settings.evaluate}});
+  Json origin = Json::object({{"model", settings.model},
+                              {"sizes", settings.model.empty() && settings.config.is_null() ? sizes : Json()},
+                              {"max_length", settings.max_length},
+                              {"params", settings.params},
+                              {"evaluate", settings.evaluate}});
+  if (!settings.config.is_null()) origin.set("config", settings.config);
+  return origin;
 }
 
 struct Trained {

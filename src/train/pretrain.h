@@ -11,9 +11,10 @@
 namespace penjing::train {
 
 struct PretrainSettings {
-  std::string model;                                   // to start from; empty: a fresh one of `sizes`
-  BertSizes sizes;                                     // its vocabulary is the tokenizer's
-  std::filesystem::path tokenizer;                     // folder with the tokenizer; of a fresh model only
+  std::string model;                // to start from; empty: a fresh one of `sizes`
+  BertSizes sizes;                  // its vocabulary is the tokenizer's
+  Json config;                      // of a fresh model of any family, instead of sizes; null: by them
+  std::filesystem::path tokenizer;  // folder with the tokenizer; of a fresh model only
   std::vector<std::filesystem::path> data, eval_data;  // files and folders
   int64_t max_length = 128;
   Json params = Json::object();  // of the objective masked-lm: mask_share, hold_back, ...

@@ -9,6 +9,8 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "io/model_folder.h"
+#include "model/architectures.h"
 #include "tests/cli/program_run.h"
 #include "tests/cli/tiny_folder.h"
 
@@ -75,6 +77,54 @@ TEST_F(Pretrain, AFreshModelLearnsItsText) {
   EXPECT_LT(curve.back().find("loss")->as_double("loss"), 0.8 * first);
   const ProgramResult inspected = run_program({{"inspect", path("out"), "--json"}});
   EXPECT_EQ(inspected.status, 0) << inspected.err;
+}
+
+// Of any family, by its config.json; the vocabulary is the tokenizer's.
+TEST_F(Pretrain, AFreshModelByItsConfig) {
+  std::ofstream(work_ / "mobile.json")
+      << R"({"model_type": "mobilebert", "vocab_size": 7, "embedding_size": 8,
+      "hidden_size": 24, "intra_bottleneck_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
+      "intermediate_size": 20, "num_feedforward_networks": 2, "hidden_dropout_prob": 0.0,
+      "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 128})";
+  const auto run = [&](const std::string& out, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"pretrain",
+                                          "--config",
+                                          path("mobile.json"),
+                                          "--tokenizer",
+                                          path("model"),
+                                          "--data",
+                                          path("text.txt"),
+                                          "--out",
+                                          path(out),
+                                          "--steps",
+                                          "40",
+                                          "--batch-tokens",
+                                          "256",
+                                          "--learning-rate",
+                                          "3e-3",
+                                          "--quiet",
+                                          "--json",
+                                          "--no-eval"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program({arguments});
+  };
+  const ProgramResult done = run("out", {});
+  ASSERT_EQ(done.status, 0) << done.err;
+  const auto& curve = Json::parse(done.out, "report").find("curve")->as_array("curve");
+  EXPECT_LT(curve.back().find("loss")->as_double("loss"),
+            0.8 * curve.front().find("loss")->as_double("loss"));
+  const Model model = read_model(work_ / "out");
+  EXPECT_EQ(model.description.family, "mobilebert");
+  EXPECT_EQ(model.description.embedding.vocab_size,
+            read_model(work_ / "model").description.embedding.vocab_size);
+  EXPECT_NE(model.description.find_head(HeadKind::kMaskedLm), nullptr);
+  EXPECT_TRUE(announces(model.config, "MobileBertForMaskedLM"));
+  const ProgramResult both = run("other", {"--layers", "1", "--hidden", "32"});
+  EXPECT_EQ(both.status, 2);
+  EXPECT_NE(both.err.find("--config FILE"), std::string::npos) << both.err;
+  const ProgramResult heads = run("other", {"--heads", "2"});
+  EXPECT_EQ(heads.status, 2);
+  EXPECT_NE(heads.err.find("says them"), std::string::npos) << heads.err;
 }
 
 TEST_F(Pretrain, RefusesWhatIsThereAlreadyAndAnUnknownSize) {

@@ -208,6 +208,42 @@ TEST_F(TrimVocabulary, RefusesWhatItCannotTrim) {
 }
 
 // BERT's own vocabulary on real sentences: pieces and every output, bit for bit, of INT8 tables too.
+// MobileBERT's head goes on where the word embeddings end: those columns lose the same words.
+TEST_F(TrimVocabulary, AHeadThatIsWiderThanTheTableFollows) {
+  Model model = new_model(Json::object({{"model_type", "mobilebert"},
+                                        {"architectures", Json(Json::Array{Json("MobileBertForMaskedLM")})},
+                                        {"vocab_size", static_cast<int64_t>(std::size(kTokens))},
+                                        {"embedding_size", 6},
+                                        {"hidden_size", 16},
+                                        {"intra_bottleneck_size", 8},
+                                        {"num_hidden_layers", 1},
+                                        {"num_attention_heads", 2},
+                                        {"intermediate_size", 12},
+                                        {"max_position_embeddings", 32}}),
+                          3);
+  model.side_files = {{"vocab.txt", vocab_text()}};
+  write_model(model, folder / "teacher");
+  model = read_model(folder / "teacher");
+  const std::string texts = write("texts.txt", "The trees.\nHousehold\n");
+  const Model trimmed = trim(model, Json::object({{"texts", string_list({texts.c_str()})}}));
+  EXPECT_EQ(trimmed.tensors.at("cls.predictions.dense.weight").shape, (Shape{10, 16}));
+  const auto before = Tokenizer::load(folder / "teacher"), after = Tokenizer::load(folder / "trimmed");
+  const auto logits = [](const Model& of, const Tokenizer& tokenizer) {
+    RaggedBatch batch;
+    batch.append(tokenizer.encode("the household trees.").ids);
+    return Engine::build(of)
+        ->new_session(std::make_shared<ThreadPool>(1))
+        ->predict(batch, {.kind = OutputKind::kMaskedLogits});
+  };
+  const Prediction all = logits(model, *before), kept = logits(trimmed, *after);
+  ASSERT_EQ(all.num_rows, kept.num_rows);
+  for (int32_t id = 0; id < after->vocab_size(); ++id) {
+    const auto old = static_cast<std::size_t>(before->find_token(after->token(id)));
+    for (int64_t row = 0; row < all.num_rows; ++row)
+      EXPECT_EQ(all.row(row)[old], kept.row(row)[static_cast<std::size_t>(id)]) << after->token(id);
+  }
+}
+
 TEST_F(TrimVocabulary, RealTextsGiveTheSameBits) {
   const char* given = std::getenv("PENJING_DATA");
   const fs::path data = given != nullptr ? fs::path(given) : fs::path(PENJING_SOURCE_DIR) / "../shared/data";

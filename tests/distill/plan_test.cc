@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "distill/turns.h"
 
 namespace penjing::distill {
 namespace {
@@ -157,6 +158,64 @@ TEST(Plan, ErrorsNameTheKey) {
   EXPECT_EQ(error_of(R"([{"loss": "mse"}])", kStudent, {{0}, {}, 2, 2}),
             "losses.0.layers: mse reads hidden states, but the teacher has no layers (answers in a file?)");
   EXPECT_EQ(error_of("[]"), "losses: [], wanted a list of losses");
+}
+
+// MobileBERT's progressive transfer: a window for each layer, what lies before it at a tenth of the rate.
+TEST(Plan, LayersTakeTurns) {
+  const Plan plan = plan_of(R"([
+      {"loss": "feature_map", "progressive": true, "reduce": "mean", "weight": 6, "from": 0.1, "to": 0.7},
+      {"loss": "attention_kl", "progressive": true, "layers": [[3, 6], [1, 2]], "earlier_rate": 0.5, "to": 0.5},
+      {"loss": "kd", "from": 0.9}])");
+  ASSERT_EQ(plan.terms.size(), 6u);
+  EXPECT_EQ(plan.terms[0].name, "feature_map_1");
+  EXPECT_EQ(plan.terms[2].name, "feature_map_3");
+  EXPECT_EQ(plan.terms[2].layers.pairs, (std::vector<LayerPair>{{3, 6}}));
+  EXPECT_EQ(plan.terms[1].weight, 2);  // the mean of three layers
+  EXPECT_EQ(plan.terms[1].projection->name, "feature_map_2");
+  EXPECT_EQ(plan.terms[3].name, "attention_kl_1");  // the lower layer first
+  EXPECT_EQ(plan.terms[3].weight, 1);
+  for (const double progress : {0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8}) {
+    int count = 0;
+    for (int i = 0; i < 3; ++i) count += weight_at(plan.terms[i], progress) > 0 ? 1 : 0;
+    EXPECT_EQ(count, progress >= 0.1 && progress < 0.7 ? 1 : 0) << progress;
+  }
+  EXPECT_GT(weight_at(plan.terms[0], 0.299), 0);
+  EXPECT_GT(weight_at(plan.terms[1], 0.301), 0);
+  EXPECT_GT(weight_at(plan.terms[2], 0.501), 0);
+
+  EXPECT_EQ(rate_of_layer(plan, 0, 0.05), 0.5);  // attention_kl_1 alone
+  EXPECT_EQ(rate_of_layer(plan, 1, 0.05), 1);
+  EXPECT_EQ(rate_of_layer(plan, 1, 0.4), 0.5);  // feature_map_2 says 0.1, attention_kl_3 0.5
+  EXPECT_EQ(rate_of_layer(plan, 2, 0.4), 1);    // of feature_map_2 itself
+  EXPECT_EQ(rate_of_layer(plan, 2, 0.6), 0.1);
+  EXPECT_EQ(rate_of_layer(plan, 3, 0.6), 1);
+  EXPECT_EQ(rate_of_layer(plan, 0, 0.8), 1);   // nothing counts
+  EXPECT_EQ(rate_of_layer(plan, 0, 0.95), 1);  // kd
+  EXPECT_TRUE(has_turns(plan));
+  EXPECT_FALSE(has_turns(plan_of(R"([{"loss": "kd"}, {"loss": "pkd", "progressive": false}])")));
+
+  const Json json = to_json(plan);
+  EXPECT_EQ(json.as_array("")[2].find("earlier_rate")->as_double(""), 0.1);
+  EXPECT_EQ(to_json(read_plan(Json::parse(json.dump(), "plan"), kStudent, kTeacher)).dump(), json.dump());
+  EXPECT_NE(explain(plan, kStudent, kTeacher).find("30-50 %, earlier layers x0.1"), std::string::npos);
+}
+
+TEST(Plan, TurnsThatCannotBeTakenAreNamed) {
+  EXPECT_EQ(error_of(R"([{"loss": "kd", "progressive": true}])"),
+            "losses.0.progressive: wants pairs of layers; kd has none");
+  EXPECT_EQ(error_of(R"([{"loss": "kd", "earlier_rate": 0.1}])"),
+            "losses.0.earlier_rate: wants pairs of layers; kd has none");
+  EXPECT_EQ(error_of(R"([{"loss": "cosine", "progressive": true, "layers": "attention"}])"),
+            "losses.0.progressive: wants pairs of layers; cosine has a mixture of them");
+  EXPECT_EQ(error_of(R"([{"loss": "pkd", "progressive": true, "weight": [0, 1]}])"),
+            "losses.0.progressive: wants a weight that is one number");
+  EXPECT_EQ(error_of(R"([{"loss": "pkd", "progressive": 3}])"),
+            "losses.0.progressive: 3, wanted true or false");
+  EXPECT_EQ(error_of(R"([{"loss": "pkd", "earlier_rate": 1.5}])"),
+            "losses.0.earlier_rate: 1.5, wanted a number from 0 to 1");
+  // A term that is several keeps the number that the user gave it.
+  EXPECT_EQ(error_of(R"([{"loss": "pkd", "progressive": true}, {"loss": "kd", "from": 2}])"),
+            "losses.1.from: 2, wanted a number from 0 to 1");
 }
 
 TEST(Plan, ExplainsItselfAsATable) {

@@ -60,8 +60,8 @@ TEST(Engine, UnequalWidthsAgreeWithFloat64) {
 
 TEST(Engine, EveryKindOfBlockAgreesWithFloat64) {
   for (uint64_t seed = 1; seed <= 3; ++seed) {
-    const Model model = testing::make_mixed(seed);
-    EXPECT_LT(largest_error(model, some_batch(model, seed), IntegerProducts::kExact), 2e-5);
+    for (const Model& model : {testing::make_mixed(seed), testing::make_mobilebert(seed)})
+      EXPECT_LT(largest_error(model, some_batch(model, seed), IntegerProducts::kExact), 2e-5);
   }
 }
 

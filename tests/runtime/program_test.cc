@@ -21,6 +21,7 @@ void expect_slots_survive(const Program& program) {
     holds[buffer(slot)] = slot;
   };
   write(program.input);
+  if (program.second_input >= 0) write(program.second_input);
   for (const Step& step : program.steps) {
     const SlotUse use = slots_of(step);
     for (const int slot : use.reads) ASSERT_EQ(holds[buffer(slot)], slot);
@@ -35,7 +36,7 @@ void expect_slots_survive(const Program& program) {
 }
 
 TEST(Program, BuffersAreSharedWithoutOverwritingWhatIsRead) {
-  for (const Model& model : {testing::make_bert_like(1), testing::make_mixed(1),
+  for (const Model& model : {testing::make_bert_like(1), testing::make_mixed(1), testing::make_mobilebert(1),
                              testing::quantize_tiny(testing::make_bert_like(1), false),
                              testing::quantize_tiny(testing::make_mixed(1), true)}) {
     LinearPacker packer;

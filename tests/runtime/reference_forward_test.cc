@@ -155,19 +155,33 @@ Matrix reference_hidden(const Model& model, const std::vector<int32_t>& ids,
   Matrix x;
   for (std::size_t t = 0; t < ids.size(); ++t) {
     x.push_back(embedding_row(model, e.word, e.vocab_size, e.width, ids[t]));
+  }
+  if (e.trigram) {
+    const Matrix words = x;
+    const std::vector<double> none(static_cast<std::size_t>(e.width), 0.0);
+    for (std::size_t t = 0; t < ids.size(); ++t) {
+      x[t].clear();
+      for (const std::vector<double>* part :
+           {t + 1 < ids.size() ? &words[t + 1] : &none, &words[t], t > 0 ? &words[t - 1] : &none})
+        x[t].insert(x[t].end(), part->begin(), part->end());
+    }
+  }
+  if (e.projects_words) x = reference_linear(model, e.projection, x, integers);
+  for (std::size_t t = 0; t < ids.size(); ++t) {
     const auto add_row = [&](const std::vector<double>& row) {
       for (std::size_t i = 0; i < row.size(); ++i) x[t][i] += row[i];
     };
     if (!e.token_type.empty()) {
-      add_row(embedding_row(model, e.token_type, e.type_vocab_size, e.width, types.empty() ? 0 : types[t]));
+      add_row(embedding_row(model, e.token_type, e.type_vocab_size, e.table_width(),
+                            types.empty() ? 0 : types[t]));
     }
     if (e.position.scheme != PositionScheme::kNone) {
-      add_row(embedding_row(model, e.position.name, e.position.count, e.width,
+      add_row(embedding_row(model, e.position.name, e.position.count, e.table_width(),
                             static_cast<int64_t>(t) + e.position.offset));
     }
   }
   if (e.has_norm) x = normalize(model, e.norm, x);
-  if (e.has_projection) x = reference_linear(model, e.projection, x, integers);
+  if (e.has_projection && !e.projects_words) x = reference_linear(model, e.projection, x, integers);
   std::vector<Matrix> values{x};
   for (const Block& block : d.blocks) {
     Matrix in = values[block.input];

@@ -59,7 +59,8 @@ void expect_equal_bits(std::span<const float> got, std::span<const float> want, 
 class RowsAreBitEqual : public ::testing::TestWithParam<int> {
  protected:
   // Its products may differ between instruction sets; in a batch and at a thread count they may not.
-  static constexpr int kBf16 = 10;
+  static constexpr int kBf16 = 10, kBf16Mobile = 13;
+  static bool is_bf16() { return GetParam() == kBf16 || GetParam() == kBf16Mobile; }
 
   static Model make(int index) {
     switch (index) {
@@ -100,6 +101,15 @@ class RowsAreBitEqual : public ::testing::TestWithParam<int> {
         testing::round_to_bf16(model);
         return model;
       }
+      case 11:
+        return testing::make_mobilebert(22);
+      case 12:
+        return testing::quantize_tiny(testing::make_mobilebert(23), false);
+      case kBf16Mobile: {
+        Model model = testing::make_mobilebert(24);
+        testing::round_to_bf16(model);
+        return model;
+      }
       default: {
         Model model = testing::quantize_tiny(testing::make_bert_like(17), false);
         testing::set_input_scheme(model, {ActivationScheme::Kind::kStatic, false, 8}, true);
@@ -111,7 +121,7 @@ class RowsAreBitEqual : public ::testing::TestWithParam<int> {
 
 TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
   const Model model = make(GetParam());
-  const bool has_heads = !model.description.heads.empty();
+  const bool embeds = !model.sentence.modules.empty();
   Rng rng(100 + static_cast<uint64_t>(GetParam()));
   constexpr int kSequences = 24;
   const RaggedBatch all = testing::random_batch(rng, kSequences, 150, model.description.embedding.vocab_size);
@@ -120,10 +130,13 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
                                                      static_cast<std::size_t>(all.length(i)));
   };
   const std::vector<OutputKind> kinds =
-      has_heads ? std::vector{OutputKind::kHidden, OutputKind::kEmbedding} : std::vector{OutputKind::kHidden};
+      embeds ? std::vector{OutputKind::kHidden, OutputKind::kEmbedding}
+      : model.description.find_head(HeadKind::kMaskedLm) != nullptr
+          ? std::vector{OutputKind::kHidden, OutputKind::kClassLogits, OutputKind::kMaskedLogits}
+          : std::vector{OutputKind::kHidden};
   for (const OutputKind kind : kinds) {
     const Isa best = usable_isas().back();
-    force_isa_limit(GetParam() == kBf16 ? best : Isa::kRef);
+    force_isa_limit(is_bf16() ? best : Isa::kRef);
     std::vector<Prediction> alone;
     {
       const auto session = new_session(model);
@@ -136,7 +149,7 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
     int64_t batches = 0;
     std::string ran;
     for (const Isa isa : usable_isas()) {
-      if (GetParam() == kBf16 && isa != best) continue;
+      if (is_bf16() && isa != best) continue;
       force_isa_limit(isa);
       ran += std::string(" ") + name_of(isa);
       for (const int threads : {1, 2, 3, 4, 7}) {
@@ -165,13 +178,13 @@ TEST_P(RowsAreBitEqual, InAnyBatchOnAnyInstructionSetAtAnyThreadCount) {
 }
 
 std::string name_model(const ::testing::TestParamInfo<int>& info) {
-  const char* const names[] = {"Fp32Bert",         "Fp32Mixed",          "Int8Bert",
-                               "Int8Mixed",        "Int8SymmetricBert",  "Uint7SmoothMixed",
-                               "StaticSmoothBert", "Int8AttentionMixed", "SparseFp32Mixed",
-                               "SparseInt8Mixed",  "Bf16Mixed"};
+  const char* const names[] = {
+      "Fp32Bert",         "Fp32Mixed",        "Int8Bert",           "Int8Mixed",       "Int8SymmetricBert",
+      "Uint7SmoothMixed", "StaticSmoothBert", "Int8AttentionMixed", "SparseFp32Mixed", "SparseInt8Mixed",
+      "Bf16Mixed",        "Fp32MobileBert",   "Int8MobileBert",     "Bf16MobileBert"};
   return names[info.param];
 }
-INSTANTIATE_TEST_SUITE_P(Models, RowsAreBitEqual, ::testing::Range(0, 11), name_model);
+INSTANTIATE_TEST_SUITE_P(Models, RowsAreBitEqual, ::testing::Range(0, 14), name_model);
 
 TEST(Session, SplittingABatchIsInvisible) {
   const Model model = testing::make_bert_like(2);

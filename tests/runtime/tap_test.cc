@@ -89,6 +89,7 @@ TEST(Tap, TapsDoNotChangeTheResult) {
 
 std::vector<LinearSpec> linears_of(const Model& model) {
   std::vector<LinearSpec> specs;
+  if (model.description.embedding.projects_words) specs.push_back(model.description.embedding.projection);
   for (const Block& block : model.description.blocks) {
     if (const auto* a = std::get_if<AttentionSpec>(&block.part)) {
       specs.insert(specs.end(), {a->query, a->key, a->value, a->output});
@@ -104,7 +105,8 @@ std::vector<LinearSpec> linears_of(const Model& model) {
 
 // What .out delivers is W times what .in delivers plus the bias: no activation, no residual.
 TEST(Tap, OutputOfEveryLinearIsItsProductWithTheInput) {
-  for (const Model& model : {testing::make_bert_like(3), testing::make_mixed(3)}) {
+  for (const Model& model :
+       {testing::make_bert_like(3), testing::make_mixed(3), testing::make_mobilebert(3)}) {
     Recorder tap;
     run(model, some_batch(), OutputKind::kHidden, &tap);
     for (const LinearSpec& spec : linears_of(model)) {

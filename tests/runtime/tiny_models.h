@@ -27,6 +27,10 @@ Model make_bert_like(uint64_t seed);
 // without bias, a low-rank and a shared one.
 Model make_mixed(uint64_t seed);
 
+// A MobileBERT of two layers: trigrams projected before positions are added, bottlenecks, three feed-forwards
+// a layer, affine norms; a masked-LM head that goes on where the word embeddings end, and a classifier.
+Model make_mobilebert(uint64_t seed);
+
 // The same model with INT8 weights (numerics/quantizer.h) and embeddings; activations are affine or
 // symmetric. Low-rank products stay FP32.
 Model quantize_tiny(const Model& model, bool symmetric);

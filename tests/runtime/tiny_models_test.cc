@@ -82,11 +82,12 @@ void fill_tensors(Model& model, uint64_t seed) {
   TensorFiller filler(model, seed);
   filler.add(d.embedding.word + ".weight", {d.embedding.vocab_size, d.embedding.width}, 0, 0.5);
   if (!d.embedding.token_type.empty()) {
-    filler.add(d.embedding.token_type + ".weight", {d.embedding.type_vocab_size, d.embedding.width}, 0, 0.2);
+    filler.add(d.embedding.token_type + ".weight", {d.embedding.type_vocab_size, d.embedding.table_width()},
+               0, 0.2);
   }
   if (d.embedding.position.scheme != PositionScheme::kNone) {
-    filler.add(d.embedding.position.name + ".weight", {d.embedding.position.count, d.embedding.width}, 0,
-               0.2);
+    filler.add(d.embedding.position.name + ".weight", {d.embedding.position.count, d.embedding.table_width()},
+               0, 0.2);
   }
   if (d.embedding.has_norm) filler.add(d.embedding.norm);
   if (d.embedding.has_projection) filler.add(d.embedding.projection);
@@ -110,6 +111,10 @@ void fill_tensors(Model& model, uint64_t seed) {
     if (spec.has_dense) filler.add(spec.dense);
     if (spec.has_norm) filler.add(spec.norm);
     if (!spec.projection_bias.empty()) filler.add(spec.projection_bias, {spec.projection.out}, 0, 0.1);
+    if (!spec.projection_rest.empty()) {
+      const int64_t rest = spec.projection.in - projection_row_width(d, spec);
+      filler.add(spec.projection_rest, {rest, spec.projection.out}, 0, 0.2);
+    }
     if (spec.has_projection && !spec.tied_to_word_embeddings) filler.add(spec.projection);
   }
   for (const SentenceModule& module : model.sentence.modules) {
@@ -240,12 +245,35 @@ Model make_mixed(uint64_t seed) {
   return model;
 }
 
+Model make_mobilebert(uint64_t seed) {
+  Model model;
+  model.config = Json::object({{"model_type", "mobilebert"},
+                               {"architectures", Json(Json::Array{Json("MobileBertForSequenceClassification"),
+                                                                  Json("MobileBertForMaskedLM")})},
+                               {"vocab_size", 61},
+                               {"embedding_size", 10},
+                               {"hidden_size", 36},
+                               {"intra_bottleneck_size", 20},
+                               {"num_hidden_layers", 2},
+                               {"num_attention_heads", 2},
+                               {"intermediate_size", 26},
+                               {"num_feedforward_networks", 3},
+                               {"hidden_act", "relu"},
+                               {"max_position_embeddings", 160},
+                               {"type_vocab_size", 2}});
+  model.description = describe(model.config, model.tensors);
+  fill_tensors(model, seed);
+  return model;
+}
+
 Model quantize_tiny(const Model& model, bool symmetric) {
   Model quantized = model;
   for (const TensorMap::Entry& entry : model.tensors) {
     const std::string& name = entry.name;
     const bool is_weight = name.size() > 7 && name.compare(name.size() - 7, 7, ".weight") == 0;
-    if (!is_weight || entry.tensor.shape.size() != 2) continue;
+    const HeadSpec* words = model.description.find_head(HeadKind::kMaskedLm);
+    const bool is_rest = words != nullptr && name == words->projection_rest;
+    if (!is_weight || is_rest || entry.tensor.shape.size() != 2) continue;
     const int64_t rows = entry.tensor.shape[0], columns = entry.tensor.shape[1];
     const std::vector<float> values = read_floats(entry.tensor, name);
     std::vector<int8_t> codes(values.size());
@@ -369,6 +397,11 @@ TEST(TinyModels, HoldWhatTheySay) {
             LinearKind::kLowRank);
   EXPECT_EQ(resolve_linear(mixed, std::get<FeedForwardSpec>(mixed.description.blocks[6].part).up).shared_with,
             "gated.gate");
+  const Model mobile = make_mobilebert(1);
+  EXPECT_TRUE(mobile.description.embedding.trigram);
+  EXPECT_EQ(mobile.description.blocks.size(), 14u);  // three bottlenecks, attention, three feed-forwards
+  EXPECT_EQ(mobile.description.heads.size(), 2u);
+  check_model(mobile, true);
   const Model integer = quantize_tiny(bert, false);
   EXPECT_EQ(
       resolve_linear(integer, std::get<AttentionSpec>(bert.description.blocks[0].part).query).activations,

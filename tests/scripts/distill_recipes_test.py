@@ -1,7 +1,8 @@
 """Every recipe of recipes/distill in miniature: a model of four layers, fine-tuned on the head of CoLA where the recipe
 starts from a teacher, students of two layers, an epoch a step, integers at the end. Each gives a model that runs, with a
 report, and finds all its steps done when it is run again. Those that learn from plain texts have a teacher of sentence
-embeddings, and pairs of texts to be scored on."""
+embeddings, and pairs of texts to be scored on; MobileBERT's have a teacher of inverted bottlenecks, and words to be
+guessed."""
 
 import json
 import pathlib
@@ -31,6 +32,12 @@ SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
            "static": ["steps.0.dimensions=16"]}
 
 LAYERS = {"born-again": 4}  # of the result, where it is not 2
+# MobileBERT's teacher and student in miniature, whatever the recipe's numbers.
+INVERTED = {"model_type": "mobilebert", "embedding_size": 12, "hidden_size": 32, "num_hidden_layers": 3,
+            "num_attention_heads": 2, "intra_bottleneck_size": 48, "intermediate_size": 64, "num_feedforward_networks": 1,
+            "normalization_type": "layer_norm", "hidden_act": "gelu", "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 64}
+BOTTLENECKED = {"intra_bottleneck_size": 16, "intermediate_size": 32}
 # Students that are not carved: what they are instead of two layers.
 BILSTM = ["steps.0.units=12", "steps.0.embedding=16"]
 OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM}
@@ -39,6 +46,10 @@ SENTENCES, MASKED_STEPS = 400, 5
 
 def is_of_sentences(recipe):
     return '"task": "stsb"' in recipe.read_text()
+
+
+def is_of_words(recipe):
+    return recipe.stem.startswith("mobilebert")
 
 
 def run_recipe(recipe, sets, out):
@@ -75,6 +86,44 @@ def learn_from_texts(recipe, work):
     print(f"{recipe.stem}: {score['value']:.3f}", flush=True)
 
 
+def write_inverted_teacher(work):
+    """work/inverted: a BERT with inverted bottlenecks that has seen the texts; work/held-back.txt to score it on."""
+    (work / "inverted.json").write_text(json.dumps(INVERTED))
+    run("pretrain", "--config", work / "inverted.json", "--tokenizer", work / "model", "--data", work / "data" / "texts.txt",
+        "--steps", 60, "--batch-tokens", 512, "--max-length", 32, "--learning-rate", 3e-3, "--no-eval", "--quiet",
+        "--threads", 1, "--out", work / "inverted")
+    sentences = (work / "data" / "texts.txt").read_text(encoding="utf-8").splitlines()
+    (work / "held-back.txt").write_text("".join(line + "\n" for line in sentences[:30]), encoding="utf-8")
+
+
+def learn_masked_words(recipe, work):
+    out = work / recipe.stem
+    sets = [f"model={work / 'inverted'}", f"eval.0.data={work / 'held-back.txt'}",
+            *(f"steps.0.config.{key}={value}" for key, value in BOTTLENECKED.items())]
+    for step, steps in ((1, 12), (2, 30)):
+        sets += [f"steps.{step}.{key}={value}" for key, value in {
+            "data": work / "data" / "texts.txt", "max_steps": steps, "batch_size": 16, "max_length": 32,
+            "learning_rate": 2e-3, "precision": "fp32"}.items()]
+    report = run_recipe(recipe, sets, out)
+    config = json.loads((out / "model" / "config.json").read_text())
+    expected = {"normalization_type": "no_norm", "num_feedforward_networks": 4, "num_hidden_layers": 3,
+                "intra_bottleneck_size": 16}
+    if {key: config[key] for key in expected} != expected:
+        sys.exit(f"{recipe.stem}: {config}")
+    taught = [s for s in report["steps"] if s["name"].endswith("-distill")]
+    if [s["details"]["steps"] for s in taught] != [12, 30]:
+        sys.exit(f"{recipe.stem}: {taught}")
+    fresh = [s for s in report["steps"] if s["name"].endswith("-student")][0]
+    before, after = (s["measured"]["scores"]["masked.pseudo_perplexity"]["value"] for s in (fresh, taught[-1]))
+    if not after < before:
+        sys.exit(f"{recipe.stem}: pseudo-perplexity {before}, after distillation {after}")
+    again = run_recipe(recipe, sets, out)
+    if [s["seconds"] for s in again["steps"]] != [s["seconds"] for s in report["steps"]]:
+        sys.exit(f"{recipe.stem}: steps that were done were made again")
+    run("fill-mask", out / "model", "the [MASK] .", "--quiet")
+    print(f"{recipe.stem}: pseudo-perplexity {before:.0f} -> {after:.0f}", flush=True)
+
+
 def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
@@ -88,7 +137,10 @@ def main():
         recipes = sorted((SOURCE / "recipes" / "distill").glob("*.json"))
         for recipe in filter(is_of_sentences, recipes):
             learn_from_texts(recipe, work)
-        recipes = [recipe for recipe in recipes if not is_of_sentences(recipe)]
+        write_inverted_teacher(work)
+        for recipe in filter(is_of_words, recipes):
+            learn_masked_words(recipe, work)
+        recipes = [recipe for recipe in recipes if not is_of_sentences(recipe) and not is_of_words(recipe)]
         for recipe in recipes:
             check_recipe(recipe, work, teacher)
 

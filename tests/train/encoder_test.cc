@@ -41,9 +41,10 @@ std::vector<float> forward(const Model& model, const RaggedBatch& batch) {
 }
 
 // Layers of unequal widths, without attention or without feed-forward; bottlenecks, low rank, shared weights,
-// a window, pre-norm, RMS norms, projected embeddings.
+// a window, pre-norm, RMS norms, projected embeddings; trigrams.
 TEST(Encoder, HiddenStatesAreThoseOfTheRuntime) {
-  for (const Model& model : {penjing::testing::make_bert_like(1), penjing::testing::make_mixed(2)}) {
+  for (const Model& model : {penjing::testing::make_bert_like(1), penjing::testing::make_mixed(2),
+                             penjing::testing::make_mobilebert(3)}) {
     const RaggedBatch batch = some_batch();
     const Prediction wanted = run(model, batch, OutputKind::kHidden);
     EXPECT_LT(relative_error(forward(model, batch), wanted.values), 1e-5) << model.description.family;
@@ -113,7 +114,8 @@ struct TrainerSites : TensorTap {
 };
 
 TEST(TensorTap, SitesOfTheEncoderAreThoseOfTheRuntime) {
-  for (const Model& model : {penjing::testing::make_bert_like(1), penjing::testing::make_mixed(2)}) {
+  for (const Model& model : {penjing::testing::make_bert_like(1), penjing::testing::make_mixed(2),
+                             penjing::testing::make_mobilebert(3)}) {
     const RaggedBatch batch = some_batch();
     RuntimeSites runtime;
     run(model, batch, OutputKind::kHidden, &runtime);

@@ -8,6 +8,7 @@
 #include "model/linear.h"
 #include "runtime/engine.h"
 #include "tests/compress/tiny_model.h"
+#include "tests/model/mobilebert_reference.h"
 #include "train/fake_quant_attention.h"
 
 namespace penjing::train {
@@ -334,11 +335,10 @@ INSTANTIATE_TEST_SUITE_P(Settings, Export, ::testing::Range<std::size_t>(0, all_
 
 // Embeddings, products, attention, norms and activations: without gradient a forward is the runtime's, bit
 // for bit.
-TEST(FakeQuant, AForwardIsTheRuntimes) {
+void expect_the_runtimes_forward(const Model& model, const std::string& last) {
   for (const char* scheme : {"w8a8", "w7a7"}) {
     FakeQuantSettings settings;
     set_scheme(settings, scheme);
-    const Model model = tiny_classifier();
     Parameters parameters = load_parameters(model);
     LinearFakeQuantizer quantizer(model.description, parameters, settings);
     const Model stored = quantized(quantizer, parameters, model);
@@ -354,7 +354,7 @@ TEST(FakeQuant, AForwardIsTheRuntimes) {
       (void)Engine::build(stored)
           ->new_session(std::make_shared<ThreadPool>(1))
           ->predict(some_batch(), {.kind = OutputKind::kHidden, .tap = &sites});
-      const std::vector<float>& want = sites.rows.at("encoder.layer.1.output.out");
+      const std::vector<float>& want = sites.rows.at(last);
       const at::Tensor rows = hidden.detach().contiguous();
       double difference = 0, size = 0;
       for (int64_t i = 0; i < rows.numel(); ++i) {
@@ -372,6 +372,13 @@ TEST(FakeQuant, AForwardIsTheRuntimes) {
     EXPECT_EQ(with, 0) << scheme;
     EXPECT_GT(without, 1e-4) << scheme;  // what quantization does
   }
+}
+
+TEST(FakeQuant, AForwardIsTheRuntimes) {
+  expect_the_runtimes_forward(tiny_classifier(), "encoder.layer.1.output.out");
+  Model mobile = penjing::testing::tiny_mobilebert("student");
+  complete_model(mobile);
+  expect_the_runtimes_forward(mobile, "encoder.layer.1.output.bottleneck.out");
 }
 
 TEST(FakeQuant, AttentionInIntegersHasGradients) {

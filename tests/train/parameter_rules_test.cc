@@ -36,6 +36,20 @@ TEST(ParameterRules, BiasesAndNormsDoNotDecay) {
   for (const ParameterRule& rule : ruled.rules) EXPECT_EQ(rule.rate, 1);
 }
 
+TEST(ParameterRules, RatesOfLayersAreScaled) {
+  RuleSettings settings;
+  settings.layer_decay = 0.5;
+  Ruled ruled(settings);
+  const std::vector<int64_t> layers = layers_of(ruled.parameters, ruled.model.description);
+  ruled.rules = scale_rates(ruled.rules, layers, [](int64_t layer) {
+    return layer == 0 ? 0.1 : layer == 1 ? 0.2 : 1;
+  });
+  EXPECT_EQ(ruled.of("classifier.weight").rate, 1);
+  EXPECT_EQ(ruled.of("encoder.layer.1.attention.self.query.weight").rate, 0.5);
+  EXPECT_EQ(ruled.of("encoder.layer.0.output.dense.weight").rate, 0.25 * 0.2);
+  EXPECT_EQ(ruled.of("embeddings.LayerNorm.bias").rate, 0.125 * 0.1);
+}
+
 TEST(ParameterRules, TheRateFallsFromTheHeadDown) {
   RuleSettings settings;
   settings.layer_decay = 0.5;

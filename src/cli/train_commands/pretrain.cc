@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cli/param_options.h"
@@ -16,8 +17,10 @@ namespace penjing::cli {
 
 namespace {
 
+constexpr std::size_t kMostConfigBytes = std::size_t{1} << 20;
+
 struct Options {
-  std::string model, tokenizer, size;
+  std::string model, tokenizer, size, config;
   int64_t layers = 0, hidden = 0, heads = 0, intermediate = 0, max_positions = 512;
 };
 Options options;
@@ -27,11 +30,14 @@ const CLI::App* command_line = nullptr;
 
 void declare(CLI::App& app) {
   command_line = &app;
-  app.add_option("MODEL", options.model,
-                 "go on from this model; without it: a fresh one of --size or --layers, --hidden");
+  app.add_option(
+      "MODEL", options.model,
+      "go on from this model; without it: a fresh one of --size, --layers and --hidden, or --config");
   app.add_option("--size", options.size,
                  "a fresh BERT: tiny, mini, small, medium, base, or L-<layers>_H-<hidden size> of Well-Read "
                  "Students (2, 4, ... 12 by 128, 256, 512, 768)");
+  app.add_option("--config", options.config,
+                 "a fresh model of any family: its config.json; the vocabulary's size is the tokenizer's");
   app.add_option("--layers", options.layers, "a fresh BERT of any size: layers")->check(CLI::PositiveNumber);
   app.add_option("--hidden", options.hidden, "its hidden size")->check(CLI::PositiveNumber);
   app.add_option("--heads", options.heads, "its attention heads; default: hidden size / 64")
@@ -50,9 +56,12 @@ void take_sizes(train::PretrainSettings& s) {
   s.model = options.model;
   s.tokenizer = options.tokenizer;
   const bool described = options.layers > 0 || options.hidden > 0;
-  const int ways = (s.model.empty() ? 0 : 1) + (options.size.empty() ? 0 : 1) + (described ? 1 : 0);
-  if (ways != 1)
-    fail(ErrorKind::kInput, "wanted one of: MODEL to go on from, --size NAME, --layers N with --hidden N");
+  const int ways = (s.model.empty() ? 0 : 1) + (options.size.empty() ? 0 : 1) + (described ? 1 : 0) +
+                   (options.config.empty() ? 0 : 1);
+  if (ways != 1) {
+    fail(ErrorKind::kInput,
+         "wanted one of: MODEL to go on from, --size NAME, --layers N with --hidden N, --config FILE");
+  }
   if (!s.model.empty()) {
     if (!s.tokenizer.empty()) fail(ErrorKind::kInput, "--tokenizer: {} has its own", s.model);
     return;
@@ -61,6 +70,12 @@ void take_sizes(train::PretrainSettings& s) {
     fail(ErrorKind::kInput, "a fresh model wants both --layers and --hidden");
   if (s.tokenizer.empty())
     fail(ErrorKind::kInput, "a fresh model wants --tokenizer, a folder with tokenizer.json or vocab.txt");
+  if (!options.config.empty()) {
+    if (options.heads > 0 || options.intermediate > 0 || command_line->count("--max-positions") > 0)
+      fail(ErrorKind::kInput, "--heads, --intermediate, --max-positions: {} says them", options.config);
+    s.config = Json::parse(read_text_file(options.config, kMostConfigBytes), options.config);
+    return;
+  }
   s.sizes = described ? BertSizes{} : find_size(options.size);
   if (described) {
     s.sizes.layers = options.layers;
@@ -105,7 +120,8 @@ int run(const CommonOptions& common) {
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
   train::PretrainResult result;
   const bool trained = run_training(
-      training, common, [&] { return run_info(s, options.size); }, "held back",
+      training, common, [&] { return run_info(s, options.size.empty() ? options.config : options.size); },
+      "held back",
       [&](const Tell& tell, const OnStep& on_step) {
         result = train::pretrain(s, tell, on_step);
         return result.loop;
@@ -125,6 +141,9 @@ extern const Command pretrain_command;
 const Command pretrain_command = {
     "pretrain", "train a masked language model on plain text",
     "  penjing pretrain --size mini --tokenizer bert-base --data texts/ --steps 100000 --out bert-mini\n"
+    "  penjing pretrain --config mobilebert/config.json --tokenizer bert-base --data texts/ --steps 100000 "
+    "--out "
+    "mobilebert\n"
     "  penjing pretrain bert-base --data notes.txt.xz more.jsonl --steps 2000 --learning-rate 2e-5 --out "
     "mine\n"
     "  penjing pretrain bert-base --data notes.txt.xz more.jsonl --steps 2000 --learning-rate 2e-5 --out "

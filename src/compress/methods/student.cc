@@ -15,6 +15,10 @@
 // be. Needs texts for importance activation and for hidden. Task heads, pooler, tokenizer and
 // Sentence-Transformers modules come along. Layers, heads and inner features keep the teacher's bytes.
 // init random keeps the sizes alone and draws every weight anew (model/new_model.h), for comparison.
+//
+// `config` instead builds another model beside the teacher: config.json with these keys changed says what it
+// is, its layers are fresh, and embeddings and heads are the teacher's where name and shape are the same
+// (MobileBERT, Sun et al. 2020, shares them with its teacher of inverted bottlenecks).
 // Deviation from PKD, whose students take the teacher's first layers and only learn from the skipped ones:
 // here `from` says which layers are taken.
 #include <algorithm>
@@ -38,6 +42,7 @@ namespace {
 struct Params {
   int64_t layers = 0, hidden = 0, embedding_width = 0, seed = 1;
   std::string from = "uniform", heads, intermediate, importance = "magnitude", init = "copy";
+  Json config = Json::object();
 
   template <class Visitor>
   void visit(Visitor& v) {
@@ -55,6 +60,9 @@ struct Params {
     v.choice("importance", importance, {"magnitude", "activation"},
              "which heads and features stay: by their weights, or by what they add in texts");
     v.choice("init", init, {"copy", "random"}, "the teacher's weights, or fresh ones of the same sizes");
+    v.json("config", config,
+           "keys of config.json that the student has otherwise, for one of another shape whose layers are "
+           "fresh: {\"intra_bottleneck_size\": 128}; null takes a key away");
     v.integer("seed", seed, 0, INT32_MAX, "of fresh weights");
   }
 };
@@ -95,6 +103,44 @@ void draw_weights(Model& model, uint64_t seed) {
   for (auto& [name, tensor] : fresh) model.tensors.set(name, tensor);
 }
 
+// A model of config.json with the changes: layers fresh, the rest the teacher's where it fits.
+Model reshape(const Model& teacher, const Params& params, MethodReport& report) {
+  const Params others;
+  if (params.layers != 0 || params.hidden != 0 || params.from != others.from || !params.heads.empty() ||
+      !params.intermediate.empty() || params.importance != others.importance || params.embedding_width != 0)
+    fail(ErrorKind::kInput, "student: config says the whole shape; wanted without other sizes");
+  Json config = teacher.config;
+  for (const auto& [key, value] : params.config.as_object("config")) {
+    if (value.is_null()) {
+      config.erase(key);
+    } else {
+      config.set(key, value);
+    }
+  }
+  Model student = teacher;
+  const Model fresh = new_model(config, static_cast<uint64_t>(params.seed));
+  student.config = config;
+  student.tensors = fresh.tensors;
+  student.description = fresh.description;
+  const std::string_view layers = size_names(student).layer_prefix;
+  std::vector<std::string> shared, drawn;
+  for (const auto& [name, tensor] : fresh.tensors) {
+    if (name.starts_with(layers)) continue;
+    const Tensor* known = teacher.tensors.find(name);
+    const bool fits = known != nullptr && known->shape == tensor.shape && params.init == "copy";
+    if (fits) student.tensors.set(name, *known);
+    (fits ? shared : drawn).push_back(name);
+  }
+  report.details.set("shared_tensors", static_cast<int64_t>(shared.size()));
+  std::string list;
+  for (const std::string& name : drawn) list += (list.empty() ? "" : ", ") + name;
+  report.notes.push_back(
+      fmt::format("{} layers are fresh; of embeddings and heads {} tensors are the teacher's{}",
+                  student.description.num_layers, shared.size(), list.empty() ? "" : ", fresh are " + list));
+  check_model(student, false);
+  return student;
+}
+
 std::string describe_numbers(const std::vector<int64_t>& numbers, int64_t all) {
   if (static_cast<int64_t>(numbers.size()) == all) return fmt::format("all {}", all);
   std::string text;
@@ -108,7 +154,8 @@ void report_layers(const std::vector<int>& layers, const ModelSizes& teacher,
   Json list = Json::array();
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerWidths& widths = teacher.layers[i];
-    const auto inner = static_cast<int64_t>(kept[i].inner.size());
+    const auto inner =
+        kept[i].inner.empty() ? int64_t{0} : static_cast<int64_t>(kept[i].inner.front().size());
     table.add_row({std::to_string(i), std::to_string(layers[i]),
                    describe_numbers(kept[i].heads, widths.num_heads),
                    fmt::format("{} of {}", inner, widths.intermediate_size)});
@@ -128,6 +175,10 @@ Model apply(const Model& input, const Json& resolved, MethodContext& context, Me
   if (const Json* compression = input.config.find("compression_config");
       compression != nullptr && compression->is_object() && compression->contains("shared"))
     fail(ErrorKind::kUnsupported, "student: the teacher's layers share weights");
+
+  if (!params.config.is_object())
+    fail(ErrorKind::kInput, "student: config: {}, wanted an object", params.config.dump());
+  if (!params.config.as_object("config").empty()) return reshape(input, params, report);
 
   const bool copies = params.init == "copy";
   const std::vector<int> layers = choose_layers(params.from, params.layers, input.description.num_layers);
@@ -204,7 +255,9 @@ const Method student_method = {
     "  penjing student bert-base-stsb --from 0,2,5,11 --intermediate 1536 --importance activation --out "
     "bert-4\n"
     "  penjing student minilm --layers 3 --embedding-width 128 --out minilm-3-narrow\n"
-    "  penjing student minilm --layers 3 --hidden 256 --calibration texts.txt --out minilm-3-256",
+    "  penjing student minilm --layers 3 --hidden 256 --calibration texts.txt --out minilm-3-256\n"
+    "  penjing student ib-bert --config '{\"intra_bottleneck_size\": 128, \"normalization_type\": "
+    "\"no_norm\"}' --out mobile",
     Needs::kCalibrationText,
     list_params<Params>,
     apply};

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Writes tests/data/mobilebert_reference.json: what transformers' MobileBERT computes in double precision, for
+tests/model/mobilebert_test.cc (names and shapes), tests/runtime/mobilebert_test.cc (hidden states, logits) and
+tests/train/mobilebert_test.cc (the gradients of a step).
+
+usage: mobilebert_reference.py OUT.json
+Three shapes: the student (NoNorm, ReLU, stacked feed-forward, queries and keys in a bottleneck of their own, trigrams),
+the teacher with inverted bottlenecks (LayerNorm, GELU, wider inside than outside) and one without bottlenecks. The
+weights are a formula of their names (train_reference.weight_values), which tests/model/family_reference.h repeats;
+gradients are kept as norm and products with vectors of signs, as in train_reference.py. Sequences are computed one by
+one: beside a longer one, transformers' trigrams read the row of padding where a sequence ends, ours read zeros.
+Needs torch, transformers, numpy.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+import transformers
+
+from train_reference import describe, numbers, shorten, weight_values
+
+COMMON = {"vocab_size": 59, "hidden_size": 28, "num_attention_heads": 2, "max_position_embeddings": 40, "type_vocab_size": 2,
+          "embedding_size": 8, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "layer_norm_eps": 1e-12}
+SHAPES = {
+    "student": {"num_hidden_layers": 2, "intermediate_size": 20, "intra_bottleneck_size": 12, "hidden_act": "relu",
+                "normalization_type": "no_norm", "num_feedforward_networks": 3, "trigram_input": True,
+                "use_bottleneck": True, "use_bottleneck_attention": False, "key_query_shared_bottleneck": True,
+                "classifier_activation": False},
+    "teacher": {"num_hidden_layers": 1, "intermediate_size": 44, "intra_bottleneck_size": 32, "hidden_act": "gelu",
+                "normalization_type": "layer_norm", "num_feedforward_networks": 1, "trigram_input": True,
+                "use_bottleneck": True, "use_bottleneck_attention": True, "key_query_shared_bottleneck": False,
+                "classifier_activation": True},
+    "plain": {"num_hidden_layers": 1, "intermediate_size": 20, "intra_bottleneck_size": 12, "hidden_act": "gelu",
+              "normalization_type": "layer_norm", "num_feedforward_networks": 2, "trigram_input": False,
+              "use_bottleneck": False, "use_bottleneck_attention": False, "key_query_shared_bottleneck": False,
+              "classifier_activation": True},
+}
+LENGTHS = (1, 9, 33)
+KEPT_ROWS = {0: [0], 1: [0, 1, 8], 2: [0, 15, 16, 31, 32]}
+LABELS = 3
+
+
+def make_model(kind, shape):
+    config = transformers.MobileBertConfig(**COMMON, **shape, num_labels=LABELS)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, "MobileBert" + kind)(config).double()
+    named = {name.removeprefix("mobilebert."): tensor for name, tensor in model.named_parameters()}
+    with torch.no_grad():
+        for name, tensor in named.items():
+            tensor.copy_(torch.from_numpy(weight_values(name, tensor.numel())).double().reshape(tensor.shape))
+    return config, model.train(), named
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
+        print(__doc__)
+        sys.exit(0 if len(sys.argv) == 2 else 2)
+    torch.set_num_threads(1)
+    # Id 0 is that of padding, whose row torch.nn.Embedding gives no gradient.
+    ids = [[1 + int(n % 58) for n in numbers(f"ids{i}", length)] for i, length in enumerate(LENGTHS)]
+    types = [[int(t >= length // 2) for t in range(length)] for length in LENGTHS]
+    labels = [[word if (i + t) % 4 == 0 else -100 for t, word in enumerate(row)] for i, row in enumerate(ids)]
+    result = {"written_by": "tools/oracles/mobilebert_reference.py", "family": "mobilebert", "class": "MobileBert",
+              "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+              "ids": ids, "types": types, "labels": labels, "shapes": {}}
+    for name, shape in SHAPES.items():
+        config, model, named = make_model("ForMaskedLM", shape)
+        # As transformers stores them: a tied tensor once.
+        stored = {n: list(t.shape) for n, t in model.named_parameters()}
+        total, count, hidden, logits = 0, 0, {}, {}
+        for i, row in enumerate(ids):
+            out = model(input_ids=torch.tensor([row]), token_type_ids=torch.tensor([types[i]]), output_hidden_states=True)
+            marks = torch.tensor(labels[i])
+            total = total + torch.nn.functional.cross_entropy(out.logits[0], marks, ignore_index=-100, reduction="sum")
+            count += int((marks != -100).sum())
+            hidden[str(i)] = {"tokens": KEPT_ROWS[i], "rows": out.hidden_states[-1][0][KEPT_ROWS[i]].tolist()}
+            if i == 1:
+                logits = {"token": 3, "row": out.logits[0][3].tolist()}
+        loss = total / count
+        loss.backward()
+        part = {"config": {**COMMON, **shape}, "tensors": stored, "hidden": hidden, "masked_logits": logits,
+                "loss": loss.item(), "gradients": describe({n: t.grad for n, t in named.items() if t.grad is not None})}
+        _, model, named = make_model("ForSequenceClassification", shape)
+        part["classes"] = [model(input_ids=torch.tensor([row]), token_type_ids=torch.tensor([types[i]])).logits[0].tolist()
+                           for i, row in enumerate(ids)]
+        part["class_tensors"] = {n: list(t.shape) for n, t in model.named_parameters() if n not in stored}
+        result["shapes"][name] = part
+    text = json.dumps(shorten(result), separators=(",", ":"))
+    pathlib.Path(sys.argv[1]).write_text(text + "\n")
+    print(f"{len(text)} bytes")
+    for name, part in result["shapes"].items():
+        names = {n.removeprefix("mobilebert.") for n in part["tensors"]}
+        print(name, "loss", part["loss"], "without gradient", sorted(names - set(part["gradients"])))
+
+
+if __name__ == "__main__":
+    main()
