@@ -13,6 +13,7 @@ from program import SOURCE, run
 from rank_runs import write_inputs
 
 TEACHES = ("distill", "theseus")
+LEARNS = ("mutual", "byot")  # of itself
 
 # What a teacher of four layers and two heads needs otherwise.
 SMALLER = {"tinybert6-task": ["steps.1.losses.0.layers=[[0, 0], [1, 2], [2, 4]]"],
@@ -77,7 +78,7 @@ def main():
         recipes = [recipe for recipe in recipes if not is_of_sentences(recipe)]
         for recipe in recipes:
             plain = json.loads(run("run", recipe, "--dry-run", "--set", f"model={teacher}"))
-            teaches_itself = any(step["method"] in ("finetune", "mutual") for step in plain["steps"])
+            teaches_itself = any(step["method"] in ("finetune", *LEARNS) for step in plain["steps"])
             sets = [f"model={work / 'model' if teaches_itself else teacher}", f"eval.0.data={work / 'data'}"]
             for i, step in enumerate(plain["steps"]):
                 if step["method"] == "student" and recipe.stem not in OTHERS:
@@ -93,7 +94,7 @@ def main():
                      else config["num_hidden_layers"] == LAYERS.get(recipe.stem, 2))
             if not small or last["name"].split("-", 1)[1] != "quantize":
                 sys.exit(f"{recipe.stem}: {config} after {last['name']}")
-            taught = [s for s in report["steps"] if s["name"].split("-", 1)[1] in (*TEACHES, "mutual")][-1]
+            taught = [s for s in report["steps"] if s["name"].split("-", 1)[1] in (*TEACHES, *LEARNS)][-1]
             # 400 sentences in batches: so many steps were taken, and the student was compared with its teacher.
             batch = [s["batch_size"] for s in plain["steps"] if "batch_size" in s][-1]
             agreement = taught["measured"]["top1"]
