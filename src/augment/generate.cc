@@ -16,7 +16,7 @@ namespace {
 // Of one forward. Rows of logits are as wide as the vocabulary.
 constexpr int64_t kBatchTokens = 4096, kBatchRows = 512;
 // Texts made before the teacher is asked.
-constexpr int64_t kRound = 256;
+constexpr int64_t kRound = 64;
 constexpr int64_t kTriesPerText = 50;
 
 void shuffle(std::vector<std::size_t>& places, Rng& rng) {
@@ -190,7 +190,8 @@ GenerateCounts generate(Speaker& speaker, const Judge& judge, int64_t num_classe
   std::set<std::string> known;
   Progress progress("generate", settings.count, "texts");
   while (counts.num_kept() < settings.count && counts.tried < most) {
-    const std::vector<std::string> texts = speaker.speak(counts.tried, std::min(kRound, most - counts.tried));
+    const int64_t round = std::min(kRound, 2 * (settings.count - counts.num_kept()));
+    const std::vector<std::string> texts = speaker.speak(counts.tried, std::min(round, most - counts.tried));
     const std::vector<std::vector<float>> said = judge(texts);
     progress.set_note(fmt::format("of {} made", counts.tried + static_cast<int64_t>(texts.size())));
     for (std::size_t i = 0; i < texts.size() && counts.num_kept() < settings.count; ++i) {

@@ -6,12 +6,12 @@ namespace penjing {
 
 namespace {
 
-constexpr std::string_view kBegin = "exits.";
+constexpr std::string_view kBegin = "exit.";  // not "exits.", whose modules are heads
 
 }  // namespace
 
 std::string stop_site(int64_t layer) {
-  return fmt::format("{}{}.in", kBegin, layer);
+  return fmt::format("{}{}", kBegin, layer);
 }
 
 bool is_stop_site(const Site& site) {

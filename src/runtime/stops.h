@@ -15,7 +15,7 @@ struct Stop {
   int64_t layer = 0;  // layers before it
 };
 
-std::string stop_site(int64_t layer);  // "exits.2.in"
+std::string stop_site(int64_t layer);  // "exit.2"
 bool is_stop_site(const Site& site);
 std::vector<Stop> find_stops(const Program& program);  // in the order of the steps
 

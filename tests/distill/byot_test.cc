@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
 
 #include "base/error.h"
 #include "distill/byot_objective.h"

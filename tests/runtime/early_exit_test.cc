@@ -177,11 +177,12 @@ TEST_P(EarlyExits, ARowLeavesAtTheFirstExitThatIsSureEnoughWhoeverStandsBesideIt
   force_isa_limit(best);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EarlyExits, ::testing::Values(0, 1, 2),
-                         [](const ::testing::TestParamInfo<int>& info) {
-                           const char* const names[] = {"Fp32", "Int8", "Int8Attention"};
-                           return std::string(names[info.param]);
-                         });
+std::string name_model(const ::testing::TestParamInfo<int>& info) {
+  const char* const names[] = {"Fp32", "Int8", "Int8Attention"};
+  return names[info.param];
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EarlyExits, ::testing::Values(0, 1, 2), name_model);
 
 TEST(RelativeEntropy, IsTheShareOfTheLargest) {
   const auto of = [](std::vector<float> logits) { return relative_entropy(logits); };
@@ -206,7 +207,7 @@ Model mixed_with_classifier() {
   std::vector<float> weight(static_cast<std::size_t>(3 * model.description.hidden_size));
   for (float& value : weight) value = rng.normal();
   model.tensors.set("classifier.weight", Tensor::from_floats({3, model.description.hidden_size}, weight));
-  model.tensors.set("classifier.bias", Tensor::from_floats({3}, {0, 0.5f, 1}));
+  model.tensors.set("classifier.bias", Tensor::from_floats({3}, std::vector<float>{0, 0.5f, 1}));
   return with_exits(model, {1}, 6);
 }
 
@@ -234,8 +235,9 @@ TEST(EarlyExitRefusals, NameWhatIsWanted) {
   EXPECT_NE(refusal(testing::make_bert_like(1), {0.5, 0, {}}).find("no exits"), std::string::npos);
   Model mixed = mixed_with_classifier();
   EXPECT_EQ(refusal(mixed, {0.5, 0, {}}), "taken");
-  mixed.description.blocks.back().residual = 0;
-  EXPECT_NE(refusal(mixed, {0.5, 0, {}}).find("exit behind layer 1"), std::string::npos);
+  mixed.description.blocks[5].residual = 0;  // the embeddings, beside what the fifth gave
+  EXPECT_NE(refusal(mixed, {0.5, 0, {}}).find("exit behind layer 1"), std::string::npos)
+      << refusal(mixed, {0.5, 0, {}});
 }
 
 // A tap that wants everything is not asked about the places where rows could leave.
