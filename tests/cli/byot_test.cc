@@ -18,11 +18,11 @@ class ByotCommand : public testing::TinyTrainingTest {
  protected:
   void SetUp() override {
     testing::TinyTrainingTest::SetUp();
-    if (!IsSkipped()) testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence, 3);
+    if (!IsSkipped()) testing::write_tiny_folder(work_ / "deep", testing::TinyHead::kSentence, 3);
   }
   ProgramResult byot(const std::string& out, const std::vector<std::string>& more,
                      bool interrupt = false) const {
-    return train({"byot", path("model"), "--epochs", "15"}, out, more, interrupt);
+    return train({"byot", path("deep"), "--epochs", "15"}, out, more, interrupt);
   }
   Json eval(const std::string& model, const std::vector<std::string>& more) const {
     std::vector<std::string> arguments = {"eval",       path(model), "--task", "classification", "--data",
@@ -88,7 +88,7 @@ TEST_F(ByotCommand, SaysWhatIsWrong) {
   EXPECT_EQ(deep.status, 2);
   EXPECT_NE(deep.err.find("from 1 to 2"), std::string::npos) << deep.err;
   const ProgramResult both =
-      run_program({{"classify", path("model"), "the cat", "--exit", "1", "--exit-entropy", "0.5"}});
+      run_program({{"classify", path("deep"), "the cat", "--exit", "1", "--exit-entropy", "0.5"}});
   EXPECT_EQ(both.status, 2);
 }
 

@@ -1,6 +1,8 @@
 // penjing generate as its users run it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/json.h"
 #include "data/table.h"
 #include "tests/cli/program_run.h"
@@ -19,8 +21,10 @@ class GenerateCommand : public testing::TinyModelTest {
     testing::write_tiny_folder(work_ / "teacher", testing::TinyHead::kClassifier);
   }
   ProgramResult generate(const std::string& out, const std::vector<std::string>& more = {}) const {
-    testing::ProgramRun run{{"generate", path("model"), "--teacher", path("teacher"), "--count", "12",
-                             "--confidence", "0.3", "--out", path(out)}};
+    testing::ProgramRun run{
+        {"generate", path("model"), "--teacher", path("teacher"), "--count", "12", "--out", path(out)}};
+    if (std::find(more.begin(), more.end(), "--confidence") == more.end())
+      run.arguments.insert(run.arguments.end(), {"--confidence", "0.3"});
     run.arguments.insert(run.arguments.end(), more.begin(), more.end());
     return run_program(run);
   }

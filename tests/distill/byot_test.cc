@@ -151,9 +151,9 @@ TEST_F(Byot, EachExitLearnsOfTheDeepestAsAConstant) {
     const at::Tensor gradient = network->parameters.at(entry.name).grad();
     ASSERT_EQ(gradient.defined(), entry.tensor.grad().defined()) << entry.name;
     if (!gradient.defined()) continue;
-    ++compared;
+    ++compared;  // the keys' biases have none but rounding
     EXPECT_LE((gradient - entry.tensor.grad()).abs().max().item<double>(),
-              1e-5 * std::max(1e-2, entry.tensor.grad().abs().max().item<double>()))
+              1e-5 * std::max(0.1, entry.tensor.grad().abs().max().item<double>()))
         << entry.name;
   }
   EXPECT_EQ(compared, static_cast<int64_t>(network->parameters.size()));
