@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "model/compression_config.h"
 
 namespace penjing {
 
@@ -60,30 +61,20 @@ void write_sizes(Model& model, const ModelSizes& sizes) {
   config.set(names.hidden_size, sizes.hidden);
   config.set(names.num_heads, heads);
   config.erase("pruned_heads");
-  const Json* known = config.find("compression_config");
-  Json compression = known != nullptr && !known->is_null() ? *known : Json::object({{"version", 1}});
-  compression.erase("layers");
   if (uniform) {
+    erase_compression(config, "layers");
     if (!sizes.layers.empty()) config.set(names.intermediate_size, sizes.layers.front().intermediate_size);
   } else {
     Json layers = Json::array();
     for (const LayerWidths& widths : sizes.layers)
       layers.push_back(Json::object(
           {{"num_attention_heads", widths.num_heads}, {"intermediate_size", widths.intermediate_size}}));
-    compression.set("layers", layers);
-  }
-  const bool says_more =
-      compression.as_object("compression_config").size() > (compression.contains("version") ? 1u : 0u);
-  if (says_more) {
-    config.set("compression_config", compression);
-  } else {
-    config.erase("compression_config");
+    set_compression(config, "layers", layers);
   }
 }
 
 bool has_own_widths(const Model& model) {
-  const Json* compression = model.config.find("compression_config");
-  return compression != nullptr && compression->is_object() && compression->contains("layers");
+  return find_compression(model.config, "layers") != nullptr;
 }
 
 Model keep_layers(const Model& model, const std::vector<int>& layers) {

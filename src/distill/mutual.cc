@@ -6,6 +6,7 @@
 #include "distill/mutual_objective.h"
 #include "distill/teacher_fit.h"
 #include "io/model_folder.h"
+#include "model/exits.h"
 #include "train/prepared_training.h"
 
 namespace penjing::distill {
@@ -68,6 +69,7 @@ void prepare(const MutualSettings& settings, const std::string& beside, train::T
   Json digests = Json::array();
   for (std::size_t i = 0; i < names.size(); ++i) {
     Model model = read_model(resolve_model(names[i]));
+    drop_exits(model);
     require_same_tokens(start.tokenizer, *Tokenizer::load(model.folder));
     train::ObjectiveInput input = start.input;
     input.seed += i + 1;  // of a fresh head

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "model/architectures.h"
 #include "model/block_parts.h"
+#include "model/compression_config.h"
+#include "model/exits.h"
 #include "model/linear.h"
 
 namespace penjing {
@@ -71,6 +73,25 @@ void check_rest(const TensorMap& tensors, const Description& d, const HeadSpec& 
   }
 }
 
+void check_head(const Model& model, const HeadSpec& head) {
+  const Description& d = model.description;
+  if (head.has_dense) (void)resolve_linear(model, head.dense);
+  if (head.has_norm) check_norm(model.tensors, head.norm);
+  if (!head.has_projection) return;
+  if (head.tied_to_word_embeddings || !head.projection_rest.empty()) {
+    (void)resolve_embedding(model.tensors, projection_rows(d, head), head.projection.out,
+                            projection_row_width(d, head));
+  } else if (head.projection_bias.empty()) {
+    (void)resolve_linear(model, head.projection);
+  }
+  if (!head.projection_rest.empty()) check_rest(model.tensors, d, head);
+  if (!head.projection_bias.empty() &&
+      model.tensors.at(head.projection_bias).shape != Shape{head.projection.out}) {
+    fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted [{}]", head.projection_bias,
+         to_string(model.tensors.at(head.projection_bias).shape), head.projection.out);
+  }
+}
+
 void check_structure(const Model& model) {
   const Description& d = model.description;
   const EmbeddingSpec& e = d.embedding;
@@ -91,23 +112,8 @@ void check_structure(const Model& model) {
     }
     for (const NormSpec* spec : norms_of(block)) check_norm(model.tensors, *spec);
   }
-  for (const HeadSpec& head : d.heads) {
-    if (head.has_dense) (void)resolve_linear(model, head.dense);
-    if (head.has_norm) check_norm(model.tensors, head.norm);
-    if (!head.has_projection) continue;
-    if (head.tied_to_word_embeddings || !head.projection_rest.empty()) {
-      (void)resolve_embedding(model.tensors, projection_rows(d, head), head.projection.out,
-                              projection_row_width(d, head));
-    } else if (head.projection_bias.empty()) {
-      (void)resolve_linear(model, head.projection);
-    }
-    if (!head.projection_rest.empty()) check_rest(model.tensors, d, head);
-    if (!head.projection_bias.empty() &&
-        model.tensors.at(head.projection_bias).shape != Shape{head.projection.out}) {
-      fail(ErrorKind::kFormat, "tensor {}: shape {}, wanted [{}]", head.projection_bias,
-           to_string(model.tensors.at(head.projection_bias).shape), head.projection.out);
-    }
-  }
+  for (const HeadSpec& head : d.heads) check_head(model, head);
+  for (const ExitSpec& exit : read_exits(model)) check_head(model, exit.head);
 }
 
 void check_finite(const std::string& name, const Tensor& tensor) {
@@ -170,10 +176,8 @@ namespace {
 
 // compression_config.attention: "int8" or, as when it is absent, "fp32".
 bool attention_is_integer(const Json& config) {
-  const Json* compression = config.find("compression_config");
-  if (compression == nullptr || compression->is_null()) return false;
-  const Json* attention = compression->find("attention");
-  if (attention == nullptr || attention->is_null()) return false;
+  const Json* attention = find_compression(config, "attention");
+  if (attention == nullptr) return false;
   const std::string format = attention->as_string("config.json: compression_config.attention");
   if (format != "int8" && format != "fp32") {
     fail(ErrorKind::kUnsupported, "config.json: compression_config.attention is \"{}\"; wanted int8 or fp32",
@@ -195,25 +199,13 @@ Description describe(const Json& config, const TensorMap& tensors) {
 }
 
 void use_integer_attention(Model& model) {
-  const Json* known = model.config.find("compression_config");
-  Json compression = known != nullptr && !known->is_null() ? *known : Json::object({{"version", 1}});
-  compression.set("attention", "int8");
-  model.config.set("compression_config", compression);
+  set_compression(model.config, "attention", "int8");
   model.description = describe(model.config, model.tensors);
 }
 
 void use_float_attention(Model& model) {
-  const Json* known = model.config.find("compression_config");
-  if (known == nullptr || !known->contains("attention")) return;
-  Json compression = *known;
-  compression.erase("attention");
-  const bool says_more =
-      compression.as_object("compression_config").size() > (compression.contains("version") ? 1 : 0);
-  if (says_more) {
-    model.config.set("compression_config", compression);
-  } else {
-    model.config.erase("compression_config");
-  }
+  if (find_compression(model.config, "attention") == nullptr) return;
+  erase_compression(model.config, "attention");
   model.description = describe(model.config, model.tensors);
 }
 

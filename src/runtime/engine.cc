@@ -31,6 +31,12 @@ class EngineImpl : public Engine {
                                          StepObserver* observer) const override {
     return std::make_unique<Session>(model_, std::move(pool), max_batch_tokens, observer);
   }
+  std::unique_ptr<Predictor> new_exiting_session(std::shared_ptr<ThreadPool> pool, EarlyExit exit,
+                                                 int64_t max_batch_tokens) const {
+    auto session = std::make_unique<Session>(model_, std::move(pool), max_batch_tokens);
+    session->leave_early(std::move(exit));
+    return session;
+  }
   std::size_t packed_bytes() const override { return model_->packed_bytes; }
   TensorMap packed_tensors() const override {
     TensorMap tensors;
@@ -39,6 +45,7 @@ class EngineImpl : public Engine {
     };
     add(model_->encoder);
     for (const Head& head : model_->heads) add(head.program);
+    for (const Head& exit : model_->exits) add(exit.program);
     return tensors;
   }
   const Description& description() const override { return model_->description; }
@@ -94,6 +101,11 @@ PackedModel::PackedModel(const Model& model, const EngineOptions& options)
     for (const OutputKind one : options.heads) pack = pack || one == kind;
     if (!pack) continue;
     if (std::optional<Head> head = plan_head(model, kind, packer)) heads.push_back(std::move(*head));
+    if (kind != OutputKind::kClassLogits) continue;
+    for (const ExitSpec& exit : read_exits(model)) {
+      exits.push_back(plan_exit(model, exit, packer));
+      exit_layers.push_back(exit.layer);
+    }
   }
   if (options.stored != nullptr && options.stored->begin() != options.stored->end())
     stored = options.stored->begin()->tensor.bytes.data();
@@ -111,6 +123,12 @@ const Head* PackedModel::find_head(OutputKind kind) const {
     if (head.kind == kind) return &head;
   }
   return nullptr;
+}
+
+std::unique_ptr<Predictor> new_exiting_session(const Engine& engine, std::shared_ptr<ThreadPool> pool,
+                                               EarlyExit exit, int64_t max_batch_tokens) {
+  return dynamic_cast<const EngineImpl&>(engine).new_exiting_session(std::move(pool), std::move(exit),
+                                                                     max_batch_tokens);
 }
 
 std::shared_ptr<const Engine> Engine::build(const Model& model, const EngineOptions& options) {

@@ -48,9 +48,11 @@ Executor::Executor(const Program& program, ThreadPool& pool, StepEvent::Phase ph
       phase_(phase),
       observer_(observer),
       buffers_(program.buffer_bytes.size()),
-      wanted_(program.sites.size()) {}
+      wanted_(program.sites.size()),
+      stops_(find_stops(program)) {}
 
 void Executor::reserve(int64_t num_tokens) {
+  next_segment_ = 0;
   shape_ = {num_tokens};
   const int64_t padded = shape_.padded_tokens();
   if (padded > capacity_tokens_) {
@@ -99,15 +101,50 @@ void Executor::run(const TokenSpan* tokens, Tap* tap) {
   any_wanted_ = false;
   if (tap != nullptr) {
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
-      wanted_[i] = tap->wants(program_.sites[i].name);
+      wanted_[i] = !is_stop_site(program_.sites[i]) && tap->wants(program_.sites[i].name);
       any_wanted_ = any_wanted_ || wanted_[i];
     }
   }
   if (any_wanted_) reserve_local(shape_.num_panels() * kPanelTokens);
+  run_segments(0, program_.segments.size(), tokens, tap);
+}
+
+void Executor::run_to(std::size_t stop, const TokenSpan& tokens) {
+  any_wanted_ = false;
+  std::size_t last = next_segment_;
+  while (last < program_.segments.size() &&
+         (stop == stops_.size() || program_.segments[last].begin < stops_[stop].step))
+    ++last;
+  run_segments(next_segment_, last, &tokens, nullptr);
+  next_segment_ = last;
+}
+
+const float* Executor::at_stop(std::size_t stop) const {
+  return const_cast<Executor*>(this)->floats(stops_[stop].x, {0, 0});
+}
+
+void Executor::keep(std::size_t stop, std::span<const int64_t> tokens) {
+  const int slot = stops_[stop].x;
+  const PanelShape shape{static_cast<int64_t>(tokens.size())};
+  const auto size = static_cast<std::size_t>(shape.padded_tokens() * features(slot));
+  if (kept_.size() < size) kept_ = AlignedBuffer<float>(size);
+  // Not in place: a panel's features lie as far apart as it is wide, and the last panel grows narrower.
+  pool_.parallel_for(shape.num_panels(), [&](int64_t panel, int) {
+    const int64_t begin = panel * kPanelTokens;
+    gather_tokens(floats(slot, {0, 0}), shape_, features(slot), tokens.data() + begin,
+                  std::min<int64_t>(kPanelTokens, shape.num_tokens - begin),
+                  kept_.data() + begin * features(slot));
+  });
+  std::copy_n(kept_.data(), size, floats(slot, {0, 0}));
+  shape_ = shape;
+}
+
+void Executor::run_segments(std::size_t first, std::size_t last, const TokenSpan* tokens, Tap* tap) {
   if (tokens != nullptr && program_.max_head_dim > 0) {
     attention_.reserve(*tokens, pool_.num_threads(), program_.max_head_dim, program_.adds_to_scores);
   }
-  for (const Segment& segment : program_.segments) {
+  for (std::size_t i = first; i < last; ++i) {
+    const Segment& segment = program_.segments[i];
     const int64_t own_panels = segment.mixes || any_wanted_ ? 0 : panels_to_own();
     if (observer_ != nullptr) {
       observed_segment_ = &segment;

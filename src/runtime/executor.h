@@ -15,6 +15,7 @@
 #include "runtime/program.h"
 #include "runtime/recurrent_op.h"
 #include "runtime/step_observer.h"
+#include "runtime/stops.h"
 #include "runtime/token_span.h"
 
 namespace penjing {
@@ -44,6 +45,13 @@ class Executor {
   // tokens: what attention and recurrent steps need; null for a head, which has none. tap may be null.
   void run(const TokenSpan* tokens, Tap* tap);
 
+  // The same in pieces, of a program with stops, without a tap: from where it stands (after reserve(), the
+  // start) to its stop `stop`, or to its end with the number of stops.
+  void run_to(std::size_t stop, const TokenSpan& tokens);
+  const float* at_stop(std::size_t stop) const;
+  // There: these of its tokens alone, ascending, go on, and are all that the program has from now.
+  void keep(std::size_t stop, std::span<const int64_t> tokens);
+
  private:
   // A panel, and which of the places of local slots it uses.
   struct Place {
@@ -56,6 +64,8 @@ class Executor {
 
   int64_t features(int slot) const { return program_.slots[static_cast<std::size_t>(slot)].features; }
 
+  // Segments [first, last).
+  void run_segments(std::size_t first, std::size_t last, const TokenSpan* tokens, Tap* tap);
   int64_t panels_to_own() const;
   void run_segment(const Segment& segment, int64_t own_panels, Tap* tap);
   void run_on_panel(const Step& step, Place place);
@@ -80,9 +90,11 @@ class Executor {
   StepEvent::Phase phase_;
   StepObserver* observer_;
   std::vector<AlignedBuffer<std::byte>> buffers_;
-  AlignedBuffer<float> tap_panels_, tap_rows_;
+  AlignedBuffer<float> tap_panels_, tap_rows_, kept_;
+  std::size_t next_segment_ = 0;
   std::vector<char> wanted_;  // by site
   bool any_wanted_ = false;
+  std::vector<Stop> stops_;
   PanelShape shape_;
   int64_t capacity_tokens_ = 0, local_capacity_tokens_ = 0;
   // Observed: for each step of the segment what each panel of a thread's own took, then what all together

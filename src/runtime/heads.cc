@@ -131,6 +131,11 @@ Head plan_sentence(const Model& model, LinearPacker& packer) {
   return head;
 }
 
+void limit_slices(Head& head) {
+  const int64_t panel_bytes = std::max<int64_t>(1, head.program.bytes_per_token() * kPanelTokens);
+  head.slice_rows = std::max<int64_t>(1, kSliceBytes / panel_bytes) * kPanelTokens;
+}
+
 }  // namespace
 
 std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker& packer) {
@@ -154,8 +159,15 @@ std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker&
     }
   }
   head.kind = kind;
-  const int64_t panel_bytes = std::max<int64_t>(1, head.program.bytes_per_token() * kPanelTokens);
-  head.slice_rows = std::max<int64_t>(1, kSliceBytes / panel_bytes) * kPanelTokens;
+  limit_slices(head);
+  return head;
+}
+
+Head plan_exit(const Model& model, const ExitSpec& exit, LinearPacker& packer) {
+  Head head;
+  head.kind = OutputKind::kClassLogits;
+  head.program = plan_head_program(model, exit.head, packer);
+  limit_slices(head);
   return head;
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "model/exits.h"
 #include "model/model.h"
 #include "predict/predictor.h"
 #include "runtime/program.h"
@@ -24,5 +25,7 @@ struct Head {
 
 // The head for `kind`, or nothing when the model has none. kHidden needs no head.
 std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker& packer);
+// Class logits at an exit.
+Head plan_exit(const Model& model, const ExitSpec& exit, LinearPacker& packer);
 
 }  // namespace penjing

@@ -3,17 +3,24 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/exits.h"
+#include "runtime/stops.h"
 
 namespace penjing {
 namespace {
 
 class EncoderPlanner {
  public:
-  EncoderPlanner(const Model& model, LinearPacker& packer) : model_(model), builder_(model, packer) {}
+  EncoderPlanner(const Model& model, LinearPacker& packer)
+      : model_(model), builder_(model, packer), exits_(read_exits(model)) {}
 
   Program plan() {
     plan_embedding();
-    for (const Block& block : model_.description.blocks) plan_block(block);
+    add_stops();
+    for (const Block& block : model_.description.blocks) {
+      plan_block(block);
+      add_stops();
+    }
     return builder_.finish(value(model_.description.output, "output"));
   }
 
@@ -24,6 +31,14 @@ class EncoderPlanner {
            values_.size());
     }
     return values_[static_cast<std::size_t>(index)];
+  }
+
+  // Of the exits that read the value that was planned last.
+  void add_stops() {
+    for (const ExitSpec& exit : exits_) {
+      if (exit.value == static_cast<int>(values_.size()) - 1)
+        builder_.add_tap(stop_site(exit.layer), values_.back(), -1);
+    }
   }
 
   ProgramBuilder::ProductRequest product(const LinearSpec& spec, int x) const {
@@ -129,6 +144,7 @@ class EncoderPlanner {
 
   const Model& model_;
   ProgramBuilder builder_;
+  std::vector<ExitSpec> exits_;
   std::vector<int> values_;  // slot of each value of the description
 };
 

@@ -6,7 +6,8 @@
 namespace penjing {
 
 // Description.blocks -> the encoder's program. Its input is the sum of the embedding tables (embedding_op.h),
-// its output Description.output. Rotary positions are kUnsupported, by name.
+// its output Description.output; it stops (runtime/stops.h) at each of the model's exits, in their order.
+// Rotary positions are kUnsupported, by name.
 Program plan_encoder(const Model& model, LinearPacker& packer);
 
 }  // namespace penjing

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "model/linear.h"
 #include "model/relative_positions.h"
+#include "runtime/stops.h"
 
 namespace penjing {
 
@@ -56,13 +57,17 @@ SlotUse slots_of(const Step& step) {
 
 namespace {
 
-std::vector<Segment> cut_segments(const std::vector<Step>& steps) {
+// A stop begins a segment.
+std::vector<Segment> cut_segments(const Program& program) {
   std::vector<Segment> segments;
-  for (int i = 0; i < static_cast<int>(steps.size()); ++i) {
-    const Step& step = steps[static_cast<std::size_t>(i)];
+  std::vector<char> stops(program.steps.size());
+  for (const Stop& stop : find_stops(program)) stops[static_cast<std::size_t>(stop.step)] = 1;
+  for (int i = 0; i < static_cast<int>(program.steps.size()); ++i) {
+    const Step& step = program.steps[static_cast<std::size_t>(i)];
     const bool mixes =
         std::holds_alternative<AttentionStep>(step) || std::holds_alternative<RecurrentStep>(step);
-    if (segments.empty() || mixes || segments.back().mixes) segments.push_back({i, i, mixes});
+    if (segments.empty() || mixes || segments.back().mixes || stops[static_cast<std::size_t>(i)] != 0)
+      segments.push_back({i, i, mixes});
     segments.back().end = i + 1;
   }
   return segments;
@@ -88,12 +93,13 @@ void mark_local_slots(Program& program) {
   for (const int slot : {program.input, program.second_input, program.output}) {
     if (slot >= 0) program.slots[static_cast<std::size_t>(slot)].local = false;
   }
+  for (const Stop& stop : find_stops(program)) program.slots[static_cast<std::size_t>(stop.x)].local = false;
 }
 
 }  // namespace
 
 void assign_buffers(Program& program) {
-  program.segments = cut_segments(program.steps);
+  program.segments = cut_segments(program);
   mark_local_slots(program);
   const int num_steps = static_cast<int>(program.steps.size());
   // A panel may be at the last step of a segment while another is at its first: what is not local stays until
@@ -360,6 +366,7 @@ int ProgramBuilder::add_recurrent(const RecurrentSpec& spec, int x_forward, int 
 
 Program ProgramBuilder::finish(int output) {
   program_.output = output;
+  check_stops(program_);
   assign_buffers(program_);
   return std::move(program_);
 }

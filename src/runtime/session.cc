@@ -130,6 +130,26 @@ void Session::check_request(const RaggedBatch& batch, const Request& request) co
   }
 }
 
+void Session::leave_early(EarlyExit exit) {
+  std::string layers;
+  for (const int64_t layer : model_->exit_layers)
+    layers += fmt::format("{}{}", layers.empty() ? "" : ", ", layer);
+  if (layers.empty()) fail(ErrorKind::kInput, "the model has no exits (penjing byot trains them)");
+  const auto& all = model_->exit_layers;
+  if (exit.layer != 0 && std::find(all.begin(), all.end(), exit.layer) == all.end())
+    fail(ErrorKind::kInput, "exit {}: the model's exits lie behind layer {}", exit.layer, layers);
+  if (!(exit.entropy >= 0 && exit.entropy <= 1)) {
+    fail(ErrorKind::kInput, "exit entropy {}: wanted 0 to 1, the share of the largest possible",
+         exit.entropy);
+  }
+  exit_ = std::move(exit);
+}
+
+bool Session::leaves(std::size_t exit, std::span<const float> logits) const {
+  if (exit_->layer > 0) return exit_->layer == model_->exit_layers[exit];
+  return relative_entropy(logits) < static_cast<float>(exit_->entropy);
+}
+
 Executor& Session::head_executor(const Head& head) {
   for (HeadRun& run : heads_) {
     if (run.head == &head) return *run.executor;
@@ -150,12 +170,16 @@ void Session::observe(StepEvent::Phase phase, const Program& program, int64_t nu
   observer_->on_step({phase, &program, -1, num_rows, tokens, piece.end - piece.begin, {&piece, 1}});
 }
 
-void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
+void Session::start_encoder(const TokenSpan& tokens) {
   encoder_.reserve(tokens.num_tokens());
   observe(StepEvent::Phase::kEmbedding, model_->encoder, tokens.num_tokens(), &tokens, [&] {
     model_->embedding.run(tokens, *pool_, encoder_.input(), encoder_.second_input(),
                           embedding_scratch_.data());
   });
+}
+
+void Session::run_encoder(const TokenSpan& tokens, Tap* tap) {
+  start_encoder(tokens);
   encoder_.run(&tokens, tap);
 }
 
@@ -237,12 +261,12 @@ void Session::gather_ends(const Head& head, const TokenSpan& tokens, int64_t sli
   clear_surplus_lanes(target, shape, head.program.input_features());
 }
 
-void Session::gather_rows(const int64_t* tokens, int64_t num_rows, float* target) {
+void Session::gather_rows(const float* source, const int64_t* tokens, int64_t num_rows, float* target) {
   const PanelShape shape{num_rows};
   const int64_t features = model_->encoder.output_features();
   pool_->parallel_for(shape.num_panels(), [&](int64_t panel, int) {
     const int64_t begin = panel * kPanelTokens;
-    gather_tokens(encoder_.output(), encoder_.shape(), features, tokens + begin,
+    gather_tokens(source, encoder_.shape(), features, tokens + begin,
                   std::min<int64_t>(kPanelTokens, num_rows - begin), target + begin * features);
   });
 }
@@ -273,27 +297,85 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
     }
     num_rows = static_cast<int64_t>(picked_.size());
   }
+  const bool pooled = head.rows == Head::Rows::kPooled;
+  run_slices(head, num_rows, pooled ? &tokens : nullptr, request.tap, rows,
+             [&](int64_t done, int64_t slice, float* target) {
+               if (takes_means(&head, request)) {
+                 mean_rows(head, request, first, tokens, done, slice, target);
+               } else if (pooled) {
+                 pool_rows(head, request, first, tokens, done, slice, target);
+               } else if (head.rows == Head::Rows::kEnds || head.rows == Head::Rows::kCompared) {
+                 gather_ends(head, tokens, done, slice, target);
+               } else {
+                 gather_rows(encoder_.output(), picked_.data() + done, slice, target);
+               }
+             });
+}
+
+void Session::run_slices(const Head& head, int64_t num_rows, const TokenSpan* pooled, Tap* tap, float* rows,
+                         FunctionRef<void(int64_t begin, int64_t count, float* target)> fill) {
   Executor& executor = head_executor(head);
   const int64_t dim = head.program.output_features();
   for (int64_t done = 0; done < num_rows; done += head.slice_rows) {
     const int64_t slice = std::min(head.slice_rows, num_rows - done);
     executor.reserve(slice);
-    observe(StepEvent::Phase::kHeadInput, head.program, slice,
-            head.rows == Head::Rows::kPooled ? &tokens : nullptr, [&] {
-              if (takes_means(&head, request)) {
-                mean_rows(head, request, first, tokens, done, slice, executor.input());
-              } else if (head.rows == Head::Rows::kPooled) {
-                pool_rows(head, request, first, tokens, done, slice, executor.input());
-              } else if (head.rows == Head::Rows::kEnds || head.rows == Head::Rows::kCompared) {
-                gather_ends(head, tokens, done, slice, executor.input());
-              } else {
-                gather_rows(picked_.data() + done, slice, executor.input());
-              }
-            });
-    executor.run(nullptr, request.tap);
+    observe(StepEvent::Phase::kHeadInput, head.program, slice, pooled,
+            [&] { fill(done, slice, executor.input()); });
+    executor.run(nullptr, tap);
     observe(StepEvent::Phase::kOutputRows, head.program, slice, nullptr,
             [&] { write_rows(executor, dim, rows + done * dim); });
   }
+}
+
+void Session::run_with_exits(const Head& head, const TokenSpan& tokens, float* rows) {
+  const std::vector<int64_t>& exits = model_->exit_layers;
+  const int64_t dim = head.program.output_features();
+  std::vector<int64_t> there, offsets;  // sequences that are left, by their numbers, and their tokens
+  for (int64_t i = 0; i < tokens.num_sequences; ++i) there.push_back(i);
+  TokenSpan left = tokens;
+  std::vector<float> said;
+  const auto ask = [&](const Head& asked, const float* source) {
+    picked_.clear();
+    for (int64_t i = 0; i < left.num_sequences; ++i) picked_.push_back(left.begin(i));
+    said.resize(there.size() * static_cast<std::size_t>(dim));
+    run_slices(asked, left.num_sequences, nullptr, nullptr, said.data(),
+               [&](int64_t done, int64_t slice, float* target) {
+                 gather_rows(source, picked_.data() + done, slice, target);
+               });
+  };
+  const auto settle = [&](std::size_t i, int64_t after) {
+    std::copy_n(said.data() + static_cast<int64_t>(i) * dim, dim, rows + there[i] * dim);
+    if (exit_->on_row) exit_->on_row(left.length(static_cast<int64_t>(i)), after);
+  };
+  start_encoder(tokens);
+  for (std::size_t e = 0; e < exits.size() && !there.empty(); ++e) {
+    if (exit_->layer > 0 && exit_->layer != exits[e]) continue;
+    encoder_.run_to(e, left);
+    ask(model_->exits[e], encoder_.at_stop(e));
+    std::vector<int64_t> staying, kept_offsets = {0}, kept_tokens;
+    for (std::size_t i = 0; i < there.size(); ++i) {
+      const std::span<const float> row(said.data() + static_cast<int64_t>(i) * dim,
+                                       static_cast<std::size_t>(dim));
+      if (leaves(e, row)) {
+        settle(i, exits[e]);
+        continue;
+      }
+      staying.push_back(there[i]);
+      const int64_t begin = left.begin(static_cast<int64_t>(i));
+      const int64_t length = left.length(static_cast<int64_t>(i));
+      for (int64_t token = begin; token < begin + length; ++token) kept_tokens.push_back(token);
+      kept_offsets.push_back(kept_offsets.back() + length);
+    }
+    if (staying.size() == there.size()) continue;
+    there = std::move(staying);
+    offsets = std::move(kept_offsets);
+    left = {nullptr, nullptr, offsets.data(), static_cast<int64_t>(there.size())};
+    if (!there.empty()) encoder_.keep(e, kept_tokens);
+  }
+  if (there.empty()) return;
+  encoder_.run_to(exits.size(), left);
+  ask(head, encoder_.output());
+  for (std::size_t i = 0; i < there.size(); ++i) settle(i, model_->description.num_layers);
 }
 
 Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
@@ -306,6 +388,9 @@ Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
   prediction.num_rows = prediction.row_offsets.back();
   prediction.values.resize(static_cast<std::size_t>(prediction.num_rows * prediction.dim));
 
+  const bool exits = exit_ && request.kind == OutputKind::kClassLogits;
+  if (exits && request.tap != nullptr)
+    fail(ErrorKind::kInput, "a tap sees no forward whose rows leave early");
   const int64_t num_sequences = batch.num_sequences();
   for (int64_t first = 0; first < num_sequences;) {
     // As many whole sequences as the limit takes, at least one.
@@ -316,10 +401,12 @@ Prediction Session::predict(const RaggedBatch& batch, const Request& request) {
            offsets[tokens.num_sequences + 1] - offsets[0] <= max_batch_tokens_) {
       ++tokens.num_sequences;
     }
-    if (!takes_means(head, request)) run_encoder(tokens, request.tap);
+    if (!exits && !takes_means(head, request)) run_encoder(tokens, request.tap);
     float* rows =
         prediction.values.data() + prediction.row_offsets[static_cast<std::size_t>(first)] * prediction.dim;
-    if (head != nullptr) {
+    if (exits) {
+      run_with_exits(*head, tokens, rows);
+    } else if (head != nullptr) {
       run_head(*head, batch, request, first, tokens, rows);
     } else {
       observe(StepEvent::Phase::kOutputRows, model_->encoder, tokens.num_tokens(), nullptr,

@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/function_ref.h"
 #include "base/thread_pool.h"
 #include "predict/predictor.h"
+#include "runtime/early_exit.h"
 #include "runtime/embedding_op.h"
 #include "runtime/engine.h"
 #include "runtime/executor.h"
@@ -22,6 +24,8 @@ struct PackedModel {
   EmbeddingOp embedding;
   Program encoder;
   std::vector<Head> heads;
+  std::vector<Head> exits;  // model/exits.h, where class logits are wanted
+  std::vector<int64_t> exit_layers;
   bool is_sentence_model = false;
   std::size_t packed_bytes = 0;
   const std::byte* stored = nullptr;  // an address in the file that packed weights are read from
@@ -42,6 +46,9 @@ class Session : public Predictor {
   int64_t max_length() const override { return model_->embedding.max_length(); }
   Prediction predict(const RaggedBatch& batch, const Request& request) override;
 
+  // Of all class logits from then on; kInput where the model has no such exit.
+  void leave_early(EarlyExit exit);
+
  private:
   struct HeadRun {
     const Head* head;
@@ -49,6 +56,7 @@ class Session : public Predictor {
   };
   void check_request(const RaggedBatch& batch, const Request& request) const;
   Executor& head_executor(const Head& head);
+  void start_encoder(const TokenSpan& tokens);  // its input is there, no step has run
   void run_encoder(const TokenSpan& tokens, Tap* tap);
   // An encoder that does nothing but look rows up, and a head that takes their mean: then mean_rows stands
   // for run_encoder and pool_rows, with the same bits and without a vector a token.
@@ -60,11 +68,19 @@ class Session : public Predictor {
   // The rows of HeadInput::kEnds and kCompared.
   void gather_ends(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
                    float* target);
-  void gather_rows(const int64_t* tokens, int64_t num_rows, float* target);
+  void gather_rows(const float* source, const int64_t* tokens, int64_t num_rows, float* target);
   void write_rows(const Executor& executor, int64_t dim, float* rows);
   // Writes the rows of the sequences [first, last) of the batch, which are `tokens`.
   void run_head(const Head& head, const RaggedBatch& batch, const Request& request, int64_t first,
                 const TokenSpan& tokens, float* rows);
+  // A head on num_rows rows, some at a time: fill(begin, count, target) gives it its input. pooled: what the
+  // observer is told that they are made of, or null.
+  void run_slices(const Head& head, int64_t num_rows, const TokenSpan* pooled, Tap* tap, float* rows,
+                  FunctionRef<void(int64_t begin, int64_t count, float* target)> fill);
+  // Class logits of sequences that may leave early.
+  void run_with_exits(const Head& head, const TokenSpan& tokens, float* rows);
+  // Whether a row leaves at an exit that says this.
+  bool leaves(std::size_t exit, std::span<const float> logits) const;
   void pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
                  int64_t slice_begin, int64_t slice_rows, float* target);
   void mean_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
@@ -77,6 +93,7 @@ class Session : public Predictor {
   StepObserver* observer_;
   int64_t max_batch_tokens_;
   Executor encoder_;
+  std::optional<EarlyExit> exit_;
   AlignedBuffer<float> embedding_scratch_;
   std::vector<HeadRun> heads_;
   std::vector<int64_t> picked_;  // token indices of a head's rows

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/thread_pool.h"
 #include "io/model_folder.h"
+#include "model/exits.h"
 #include "train/device.h"
 #include "train/fake_quant.h"
 #include "train/loop.h"
@@ -71,6 +72,8 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
     fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
   }
   Model model = original;
+  if (drop_exits(model))
+    run.tell("the model's exits go: they fit the encoder as it was (penjing byot trains both)\n");
   const auto tokenizer = Tokenizer::load(original.folder);
   ThreadPool pool(run.threads);
   at::set_num_threads(pool.num_threads());

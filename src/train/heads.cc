@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "train/encoder.h"
+#include "train/head_parts.h"
 #include "train/recurrent.h"
 
 namespace penjing::train {
@@ -79,6 +79,38 @@ at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& bat
 
 }  // namespace
 
+at::Tensor head_features(const Parameters& parameters, const HeadSpec& head, const at::Tensor& picked,
+                         const at::Tensor& row_keys, const ForwardContext& context) {
+  at::Tensor x = picked;
+  if (head.has_dense) {
+    x = linear(parameters, head.dense, x, -1, context);
+    if (head.activation != Activation::kNone) {
+      x = context.arithmetic->round(activate(x, head.activation), head.dense.name + ".activation");
+    }
+  }
+  if (head.has_norm) {
+    x = context.arithmetic->round(
+        dropout_add_norm(x, at::Tensor(), parameters.at(head.norm.name + ".weight"),
+                         parameters.at(head.norm.name + ".bias"), head.norm, {}, row_keys),
+        head.norm.name);
+  }
+  return x;
+}
+
+at::Tensor head_scores(const Parameters& parameters, const HeadSpec& head, const at::Tensor& features,
+                       const at::Tensor& row_keys, uint32_t site, const ForwardContext& context) {
+  at::Tensor x = features;
+  if (head.kind == HeadKind::kSequenceClassifier || head.kind == HeadKind::kTokenClassifier) {
+    const DropoutSite dropout = {context.training ? context.classifier_dropout : 0, context.random, site};
+    x = dropout_add(x, at::Tensor(), dropout, row_keys);
+  }
+  // A few logits a row decide: they are FP32 sums of FP32 weights even where rows are BF16.
+  static PlainFloat plain;
+  ForwardContext last = context;
+  if (context.arithmetic->row_type() == at::kBFloat16) last.arithmetic = &plain;
+  return linear(parameters, head.projection, x.to(last.arithmetic->row_type()), -1, last).to(at::kFloat);
+}
+
 at::Tensor run_head(const Description& description, const Parameters& parameters, HeadKind kind,
                     const at::Tensor& hidden, const PackedBatch& batch, const at::Tensor& rows,
                     const ForwardContext& context) {
@@ -87,29 +119,14 @@ at::Tensor run_head(const Description& description, const Parameters& parameters
   const bool first = kind == HeadKind::kSequenceClassifier || kind == HeadKind::kPooler;
   const at::Tensor picked = first ? batch.first_tokens() : rows;
   const bool from_ends = first && head->input != HeadInput::kFirstToken;
-  at::Tensor x = from_ends          ? recurrent_ends(head->input, hidden, batch)
-                 : picked.defined() ? hidden.index_select(0, picked)
-                                    : hidden;
-  if (head->has_dense) {
-    x = linear(parameters, head->dense, x, -1, context);
-    if (head->activation != Activation::kNone) {
-      x = context.arithmetic->round(activate(x, head->activation), head->dense.name + ".activation");
-    }
-  }
-  if (head->has_norm) {
-    x = context.arithmetic->round(
-        dropout_add_norm(x, at::Tensor(), parameters.at(head->norm.name + ".weight"),
-                         parameters.at(head->norm.name + ".bias"), head->norm, {}, keys_of(batch, picked)),
-        head->norm.name);
-  }
+  const at::Tensor input = from_ends          ? recurrent_ends(head->input, hidden, batch)
+                           : picked.defined() ? hidden.index_select(0, picked)
+                                              : hidden;
+  const at::Tensor keys = keys_of(batch, picked);
+  const at::Tensor x = head_features(parameters, *head, input, keys, context);
   if (!head->has_projection) return x.to(at::kFloat);
-  if (kind == HeadKind::kSequenceClassifier || kind == HeadKind::kTokenClassifier) {
-    const DropoutSite site = {context.training ? context.classifier_dropout : 0, context.random,
-                              kHeadSite + static_cast<uint32_t>(kind)};
-    x = dropout_add(x, at::Tensor(), site, keys_of(batch, picked));
-  }
-  LinearSpec projection = head->projection;
   if (kind == HeadKind::kMaskedLm) {
+    const LinearSpec& projection = head->projection;
     at::Tensor weight = parameters.at(projection_rows(description, *head) + ".weight");
     if (!head->projection_rest.empty())
       weight = at::cat({weight, parameters.at(head->projection_rest).t()}, 1);
@@ -120,11 +137,7 @@ at::Tensor run_head(const Description& description, const Parameters& parameters
     tell(context, projection.name + ".out", -1, logits);
     return logits.to(at::kFloat);
   }
-  // A few logits a row decide: they are FP32 sums of FP32 weights even where rows are BF16.
-  static PlainFloat plain;
-  ForwardContext last = context;
-  if (context.arithmetic->row_type() == at::kBFloat16) last.arithmetic = &plain;
-  return linear(parameters, projection, x.to(last.arithmetic->row_type()), -1, last).to(at::kFloat);
+  return head_scores(parameters, *head, x, keys, kHeadSite + static_cast<uint32_t>(kind), context);
 }
 
 at::Tensor embed_sentences(const Model& model, const Parameters& parameters, const at::Tensor& hidden,

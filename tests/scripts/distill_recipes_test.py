@@ -14,6 +14,7 @@ from program import SOURCE, run
 from rank_runs import write_inputs
 
 TEACHES = ("distill", "theseus")
+LEARNS = ("mutual", "byot")  # of itself
 
 # What a teacher of four layers, four heads and a width of 32 needs otherwise.
 NARROW = ["steps.0.hidden=16", 'steps.0.heads="4"', 'steps.0.intermediate="32"']
@@ -188,7 +189,7 @@ def check_recipe(recipe, work, teacher):
     names = [s["name"].split("-", 1)[1] for s in done]
     if not small or names != [s["method"] for s in plan["steps"]]:
         sys.exit(f"{recipe.stem}: {config} after {names}")
-    number, taught = [(i, s) for i, s in enumerate(done) if names[i] in (*TEACHES, "mutual")][-1]
+    number, taught = [(i, s) for i, s in enumerate(done) if names[i] in (*TEACHES, *LEARNS)][-1]
     step = plan["steps"][number]
     # All sentences in batches: so many steps were taken, and a student of a classifier was compared with its teacher.
     agreement = taught["measured"]["top1"]

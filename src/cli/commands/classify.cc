@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/early_exit.h"
 #include "cli/labels.h"
 #include "cli/loaded_model.h"
 #include "data/text_lines.h"
@@ -21,6 +22,7 @@ struct Options {
   std::vector<std::string> texts;
   int top_k = 1;
   bool pairs = false, raw = false;
+  ExitOptions exit;
 };
 Options options;
 
@@ -33,6 +35,7 @@ void declare(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--pairs", options.pairs, "each input line is two texts with a tab between");
   app.add_flag("--raw-scores", options.raw, "logits instead of probabilities");
+  declare_exit_options(app, options.exit);
 }
 
 int run(const CommonOptions& common) {
@@ -47,6 +50,7 @@ int run(const CommonOptions& common) {
   if (!loaded.predictor->supports(OutputKind::kClassLogits)) {
     fail(ErrorKind::kUnsupported, "{}: no sequence classification head", options.model);
   }
+  const auto exits = options.exit.given() ? leave_early(loaded, options.model, options.exit) : nullptr;
   EncodeOptions how;
   how.max_length = loaded.max_length;
   how.ids_only = true;
@@ -77,6 +81,7 @@ int run(const CommonOptions& common) {
           results[i].resize(static_cast<std::size_t>(options.top_k));
       },
       nullptr, kBatchTokens, count_prompt_tokens(*loaded.tokenizer, prompt));
+  if (exits != nullptr) log_info("{}", exits->text());
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (common.json) {
       Json list = Json::array();

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text_table.h"
+#include "cli/early_exit.h"
 #include "cli/task_model.h"
 
 namespace penjing::cli {
@@ -15,6 +16,7 @@ struct Options {
   TaskInput input;
   int64_t limit = 0, dimensions = 0;
   uint64_t seed = 1;
+  ExitOptions exit;
 };
 Options options;
 
@@ -66,12 +68,15 @@ void declare(CLI::App& app) {
   app.add_option("--dimensions,--dim", options.dimensions,
                  "of sentence embeddings only the first N numbers (Matryoshka models), of both models")
       ->check(CLI::PositiveNumber);
+  declare_exit_options(app, options.exit);
   app.add_option("--limit", options.limit, "the first N examples only")->check(CLI::PositiveNumber);
   app.add_option("--seed", options.seed, "of the resampling")->capture_default_str();
 }
 
+// exits: set where texts may leave early (null: they may not).
 TaskResult run_task(const Task& task, const std::string& name, const CommonOptions& common,
-                    const std::shared_ptr<ThreadPool>& pool) {
+                    const std::shared_ptr<ThreadPool>& pool,
+                    std::shared_ptr<const ExitCounts>* exits = nullptr) {
   LoadedModel loaded =
       load_model(name, common,
                  {"",
@@ -84,7 +89,11 @@ TaskResult run_task(const Task& task, const std::string& name, const CommonOptio
   input.limit = static_cast<std::size_t>(options.limit);
   input.classifier = options.classifier == "knn" ? Classifier::kNeighbours : Classifier::kLinear;
   input.pool = pool.get();
-  return task.run(make_task_model(loaded, "eval", options.dimensions), input);
+  if (exits != nullptr) *exits = leave_early(loaded, name, options.exit);
+  TaskResult result = task.run(make_task_model(loaded, "eval", options.dimensions), input);
+  if (exits != nullptr && (*exits)->rows.empty())
+    fail(ErrorKind::kInput, "task {} asks for no classes, so no text could leave early", task.name);
+  return result;
 }
 
 Json to_json(const Score& s) {
@@ -113,7 +122,9 @@ int run(const CommonOptions& common) {
          nearest(options.task, names), task_names());
   }
   const auto pool = std::make_shared<ThreadPool>(common.threads);
-  const TaskResult result = run_task(*task, options.model, common, pool);
+  std::shared_ptr<const ExitCounts> exits;
+  const TaskResult result =
+      run_task(*task, options.model, common, pool, options.exit.given() ? &exits : nullptr);
   const std::vector<Score> scores = score(result, options.seed);
   if (!options.predictions.empty()) write_predictions(options.predictions, result);
   Json metrics = Json::object(), agreement = nullptr;
@@ -142,19 +153,22 @@ int run(const CommonOptions& common) {
     agreement.set("differences", differences);
   }
   if (common.json) {
-    print_json(Json::object({{"task", task->name},
-                             {"data", result.file.string()},
-                             {"examples", static_cast<uint64_t>(result.num_examples)},
-                             {"reading", result.reading},
-                             {"how", result.how},
-                             {"main_metric", result.metrics.front().name},
-                             {"metrics", metrics},
-                             {"agreement", agreement}}));
+    Json json = Json::object({{"task", task->name},
+                              {"data", result.file.string()},
+                              {"examples", static_cast<uint64_t>(result.num_examples)},
+                              {"reading", result.reading},
+                              {"how", result.how},
+                              {"main_metric", result.metrics.front().name},
+                              {"metrics", metrics},
+                              {"agreement", agreement}});
+    if (exits != nullptr) json.set("exits", exits->json());
+    print_json(json);
     return kDone;
   }
   print_text(fmt::format("{}: {} examples of {} ({}); {}\n", task->name, result.num_examples,
                          result.file.string(), result.reading, result.how));
   print_text(table.str());
+  if (exits != nullptr) print_text(exits->text() + "\n");
   if (!verdict.empty()) {
     print_text(verdict);
     const Json* equal = agreement.find("equal");

@@ -10,6 +10,7 @@
 #include "io/model_folder.h"
 #include "io/safetensors.h"
 #include "model/cost.h"
+#include "model/exits.h"
 #include "model/statistics.h"
 
 namespace penjing::cli {
@@ -164,7 +165,10 @@ int run(const CommonOptions& common) {
   const auto folder = resolve_model(options.model);
   const Model model = read_model(folder);
   const Description& d = model.description;
-  const auto costs = measure_cost(d, options.length);
+  auto costs = measure_cost(d, options.length);
+  // Exits cost operations only where somebody asks for them.
+  const std::vector<ExitSpec> own_exits = read_exits(model);
+  for (const ExitSpec& exit : own_exits) costs.push_back({"exits", -1, count_parameters(exit), 0});
   const auto parts = sum_parts(costs);
   int64_t parameters = 0, flops = 0;
   for (const PartCost& part : parts) parameters += part.parameters, flops += part.flops;
@@ -173,6 +177,8 @@ int run(const CommonOptions& common) {
     return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
   };
   if (common.json) {
+    Json exits = Json::array();
+    for (const ExitSpec& exit : own_exits) exits.push_back(exit.layer);
     Json part_list = Json::array(), layer_list = Json::array(), tensor_list = Json::array(),
          files = Json::array();
     for (const PartCost& part : parts) {
@@ -190,6 +196,7 @@ int run(const CommonOptions& common) {
     print_json(Json::object({{"folder", folder.string()},
                              {"family", d.family},
                              {"layers", d.num_layers},
+                             {"exits", exits},
                              {"hidden_size", d.hidden_size},
                              {"max_positions", d.max_positions},
                              {"parameters", parameters},
@@ -221,6 +228,12 @@ int run(const CommonOptions& common) {
   table.add_row(
       {"total", format_count(parameters), "", fmt::format("{:.1f}", static_cast<double>(flops) * 1e-6), ""});
   print_text(table.str());
+  if (!own_exits.empty()) {
+    std::string behind;
+    for (const ExitSpec& exit : own_exits)
+      behind += fmt::format("{}{}", behind.empty() ? "" : ", ", exit.layer);
+    print_text(fmt::format("exits behind layer {}: --exit-entropy of classify and eval\n", behind));
+  }
   if (options.tensors || !changes.empty()) print_text("\n" + tensor_table(model.tensors, changes));
   return kDone;
 }

@@ -23,6 +23,7 @@
 #include "compress/linear_quantization.h"
 #include "compress/params.h"
 #include "compress/sensitivity.h"
+#include "model/exits.h"
 #include "model/linear.h"
 
 namespace penjing {
@@ -257,10 +258,12 @@ void quantize_model(Model& model, const Params& params, MethodContext& context, 
       model.tensors.set(name + ".weight", cast(*table, DType::kF16, name + ".weight"));
     }
   }
-  for (const HeadSpec& head : model.description.heads) {
+  const auto stays = [&](const HeadSpec& head) {
     if (head.has_dense) ignored.push_back(head.dense.name);
     if (head.has_projection) ignored.push_back(head.projection.name);
-  }
+  };
+  for (const HeadSpec& head : model.description.heads) stays(head);
+  for (const ExitSpec& exit : read_exits(model)) stays(exit.head);
   for (const std::string& name : ignored) (void)exclusions.contain(name);  // a head stays in float anyway
   exclusions.refuse_unused();
   std::sort(ignored.begin(), ignored.end());

@@ -33,6 +33,7 @@
 #include "compress/params.h"
 #include "compress/part_choice.h"
 #include "compress/width_projection.h"
+#include "model/exits.h"
 #include "model/new_model.h"
 
 namespace penjing {
@@ -182,7 +183,11 @@ Model apply(const Model& input, const Json& resolved, MethodContext& context, Me
 
   const bool copies = params.init == "copy";
   const std::vector<int> layers = choose_layers(params.from, params.layers, input.description.num_layers);
-  Model model = keep_layers(input, layers);
+  Model teacher = input;
+  if (drop_exits(teacher)) {
+    report.notes.push_back("without the teacher's exits: penjing byot trains a model's own");
+  }
+  Model model = keep_layers(teacher, layers);
   const ModelSizes whole = read_sizes(model);
   const bool narrows = params.hidden != 0 && params.hidden != whole.hidden;
   std::vector<LayerWidths> wanted = whole.layers;

@@ -1,0 +1,110 @@
+#include "distill/byot_objective.h"
+
+#include <algorithm>
+
+#include "distill/outputs_tap.h"
+#include "distill/soft_targets.h"
+#include "model/exits.h"
+#include "train/head_parts.h"
+
+namespace penjing::distill {
+
+namespace {
+
+constexpr uint32_t kExitSite = 0xFFFF0200;  // + layer: of the dropout's random streams
+
+// Where the examples' tokens begin, and the keys of those rows, as train::pack() makes them.
+struct FirstTokens {
+  at::Tensor rows, keys;
+};
+FirstTokens first_tokens(const train::Objective& task, std::span<const int64_t> examples, at::Device device) {
+  std::vector<int64_t> rows, keys;
+  int64_t begin = 0;
+  for (const int64_t i : examples) {
+    rows.push_back(begin);
+    keys.push_back(i << 20);
+    begin += static_cast<int64_t>(task.sequences(i).front().ids.size());
+  }
+  return {at::tensor(rows, at::kLong).to(device), at::tensor(keys, at::kLong).to(device)};
+}
+
+}  // namespace
+
+ByotObjective::ByotObjective(std::unique_ptr<train::Objective> task, const HeadSpec& classifier,
+                             ExitLearning learning, double label_smoothing)
+    : ObjectiveAround(std::move(task)),
+      classifier_(classifier),
+      learning_(std::move(learning)),
+      label_smoothing_(label_smoothing) {}
+
+train::LossSum ByotObjective::loss(const train::Network& network, const train::ForwardContext& context,
+                                   std::span<const int64_t> examples, int64_t epoch) const {
+  const std::vector<int64_t>& layers = learning_.layers;
+  const int64_t last = network.model->description.num_layers;
+  const bool features = learning_.feature_weight > 0;
+  OutputsTap tap(network.model->description,
+                 {[&](int64_t layer) {
+                    const bool is_exit = std::find(layers.begin(), layers.end(), layer) != layers.end();
+                    return is_exit || (features && layer == last) ? unsigned{kRows} : 0u;
+                  },
+                  kLogits},
+                 context.tap);
+  train::ForwardContext watched = context;
+  watched.tap = &tap;
+  train::LossSum result = task().loss(network, watched, examples, epoch);
+  const Outputs outputs = tap.take();
+
+  const at::Device device = network.device();
+  const FirstTokens first = first_tokens(task(), examples, device);
+  std::vector<int64_t> classes;
+  std::vector<float> weights;
+  for (const int64_t i : examples) {
+    classes.push_back(task().class_of(i));
+    weights.push_back(static_cast<float>(task().weight(i)));
+  }
+  const at::Tensor truth = at::tensor(classes, at::kLong).to(device);
+  const at::Tensor weight = at::tensor(weights, at::kFloat).to(device);
+  const at::Tensor deepest = outputs.logits.to(at::kFloat).detach();
+  at::Tensor deepest_features;
+  const auto picked = [&](int64_t layer) {
+    return outputs.layers[static_cast<std::size_t>(layer)].rows.index_select(0, first.rows);
+  };
+  if (features) {
+    const at::NoGradGuard constant;
+    deepest_features = head_features(network.parameters, classifier_, picked(last), first.keys, context)
+                           .to(at::kFloat)
+                           .detach();
+  }
+
+  const double soft = learning_.soft_share, temperature = learning_.temperature;
+  double of_exits = 0, right = 0;
+  for (const int64_t layer : layers) {
+    const HeadSpec head = exit_head(classifier_, layer);
+    const at::Tensor own = head_features(network.parameters, head, picked(layer), first.keys, context);
+    const at::Tensor logits = head_scores(network.parameters, head, own, first.keys,
+                                          kExitSite + static_cast<uint32_t>(layer), context);
+    at::Tensor loss =
+        at::cross_entropy_loss(logits, truth, {}, at::Reduction::None, -100, label_smoothing_) * (1 - soft);
+    if (soft > 0) {
+      loss = loss + soft_target_loss(logits, deepest, temperature, Divergence::kKl) *
+                        (soft * temperature * temperature);
+    }
+    if (features)
+      loss = loss + (own.to(at::kFloat) - deepest_features).square().mean({1}) * learning_.feature_weight;
+    result.sum = result.sum + (loss * weight).sum();
+    of_exits += loss.mean().item<double>();
+    right += logits.argmax(1).eq(truth).to(at::kFloat).mean().item<double>();
+  }
+  const auto count = static_cast<double>(layers.size());
+  result.details.emplace_back("exits", of_exits / count);
+  result.details.emplace_back("exits_accuracy", right / count);
+  return result;
+}
+
+void ByotObjective::finish(const train::Network& network, const train::ForwardContext& context,
+                           Model& model) const {
+  task().finish(network, context, model);
+  set_exits(model, learning_.layers);
+}
+
+}  // namespace penjing::distill

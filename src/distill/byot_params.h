@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+
+#include "distill/byot.h"
+#include "train/finetune_params.h"
+
+namespace penjing::distill {
+
+// The parameters of self-distillation on the command line and in a recipe's step, each declared here once.
+struct ByotParams {
+  std::string exits = "all";
+  ExitLearning learning;
+  train::FinetuneParams training;
+
+  template <class Visitor>
+  void visit(Visitor& v) {
+    v.text("exits", exits, "behind which layers: all, or their numbers with commas between, from 1");
+    v.number("soft_share", learning.soft_share, 0, 1,
+             "how much an exit learns of the deepest classifier; the rest of the labels");
+    v.number("temperature", learning.temperature, 1e-3, 1e3, "of the deepest classifier's distribution");
+    v.number("feature_weight", learning.feature_weight, 0, 1e6,
+             "of an exit's distance from the deepest classifier's features");
+    training.visit(v);
+  }
+
+  // training.model, out, resume and the ranks' are the caller's. kInput, naming the parameter.
+  ByotSettings settings() const {
+    ByotSettings settings{training.settings(), learning};
+    settings.exits.layers = read_exit_layers(exits);
+    return settings;
+  }
+};
+
+}  // namespace penjing::distill
