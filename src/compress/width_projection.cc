@@ -481,6 +481,7 @@ WidthProjection find_projection(const Model& model, int64_t width, const Calibra
 }
 
 WidthProjection truncate_width(const Model& model, int64_t width) {
+  (void)hidden_norms(model.description);  // refuses what cannot be projected
   require_width(model, width);
   WidthProjection projection;
   projection.from = model.description.hidden_size;

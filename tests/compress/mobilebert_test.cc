@@ -72,7 +72,7 @@ TEST(MobileBertStudent, PartsThatSayNothingAreTheOnesThatGo) {
 
 TEST(MobileBertStudent, TheWidthStays) {
   const Error error = error_of([] {
-    (void)apply_method("student", completed("teacher"), Json::object({{"hidden", 14}, {"init", "random"}}));
+    (void)apply_method("student", completed("teacher"), Json::object({{"hidden", 16}, {"init", "random"}}));
   });
   EXPECT_EQ(error.kind(), ErrorKind::kUnsupported) << error.what();
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "compress/method.h"
 #include "distill/distill.h"
 #include "io/model_folder.h"
 #include "model/new_model.h"
@@ -40,6 +41,12 @@ class Progressive : public ::testing::Test {
 
   Model train(const std::string& out, const std::string& losses, int64_t steps,
               const std::string& optimizer = "adamw") const {
+    (void)loss_of(out, losses, steps, optimizer);
+    return read_model(work_ / out);
+  }
+  // Trains, and gives the loss of the last step.
+  double loss_of(const std::string& out, const std::string& losses, int64_t steps,
+                 const std::string& optimizer = "adamw") const {
     distill::DistillSettings s;
     s.training.model = (work_ / "student").string();
     s.training.task = "masked-lm";
@@ -49,7 +56,7 @@ class Progressive : public ::testing::Test {
     s.training.threads = 1;
     s.training.loop.max_steps = steps;
     s.training.loop.batches.batch_size = 8;
-    s.training.loop.learning_rate = 1e-2;
+    s.training.loop.learning_rate = rate_;
     s.training.loop.warmup = 0;
     s.training.loop.clip_norm = 0;
     s.training.loop.optimizer.name = optimizer;
@@ -57,8 +64,10 @@ class Progressive : public ::testing::Test {
     s.teacher = (work_ / "teacher").string();
     s.label_weight = 0;
     s.losses = Json::parse(losses, "losses");
-    (void)distill::distill(s, [](const std::string&) {});
-    return read_model(work_ / out);
+    double last = 0;
+    (void)distill::distill(
+        s, [](const std::string&) {}, [&](const train::StepLog& log) { last = log.loss; });
+    return last;
   }
   // Whether any tensor whose name begins so is another than before.
   bool changed(const Model& model, const std::string& prefix) const {
@@ -81,6 +90,7 @@ class Progressive : public ::testing::Test {
     for (std::size_t i = 0; i < after.size(); ++i) moved.push_back(double{after[i]} - before[i]);
     return moved;
   }
+  double rate_ = 1e-2;
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};
 };
 
@@ -117,6 +127,56 @@ TEST_F(Progressive, WhatLiesBeforeLearnsAtAPartOfTheRate) {
   const std::string own = "encoder.layer.1.output.dense.weight";
   EXPECT_EQ(movement(whole, own), movement(tenth, own));
   EXPECT_TRUE(changed(none, own));
+}
+
+// recipes/distill/mobilebert.json without a recipe: a student of bottlenecks beside a teacher of inverted
+// ones, which shares embeddings and head with it.
+TEST_F(Progressive, AMobileBertFromItsTeacher) {
+  const Model tokens = read_model(work_ / "student");
+  Model teacher = new_model(Json::object({{"model_type", "mobilebert"},
+                                          {"architectures", Json(Json::Array{Json("MobileBertForMaskedLM")})},
+                                          {"vocab_size", tokens.description.embedding.vocab_size},
+                                          {"embedding_size", 8},
+                                          {"hidden_size", 24},
+                                          {"num_hidden_layers", 2},
+                                          {"num_attention_heads", 2},
+                                          {"intra_bottleneck_size", 36},
+                                          {"intermediate_size", 40},
+                                          {"num_feedforward_networks", 1},
+                                          {"normalization_type", "layer_norm"},
+                                          {"hidden_act", "gelu"},
+                                          {"hidden_dropout_prob", 0.0},
+                                          {"attention_probs_dropout_prob", 0.0},
+                                          {"initializer_range", 0.2},
+                                          {"max_position_embeddings", 64}}),
+                            3);
+  teacher.side_files = tokens.side_files;
+  std::filesystem::remove_all(work_ / "teacher");
+  std::filesystem::remove_all(work_ / "student");
+  write_model(teacher, work_ / "teacher");
+  const Method* method = find_method("student");
+  MethodContext context;
+  MethodReport report;
+  const Json shape = Json::object({{"intra_bottleneck_size", 12},
+                                   {"intermediate_size", 20},
+                                   {"num_feedforward_networks", 3},
+                                   {"normalization_type", "no_norm"},
+                                   {"hidden_act", "relu"}});
+  const Model student =
+      method->apply(read_model(work_ / "teacher"), resolve_params(*method, Json::object({{"config", shape}})),
+                    context, report);
+  write_model(student, work_ / "student");
+  const std::string transfer =
+      R"([{"loss": "feature_map", "progressive": true, "reduce": "mean"},
+          {"loss": "attention_kl", "progressive": true, "reduce": "mean", "params": {"form": "cross_entropy"}}])";
+  rate_ = 3e-3;
+  const double first = loss_of("start", transfer, 2), last = loss_of("taught", transfer, 80);
+  EXPECT_LT(last, first / 2);
+  const Model taught = read_model(work_ / "taught");
+  EXPECT_TRUE(changed(taught, "encoder.layer.0.ffn.1."));
+  EXPECT_TRUE(changed(taught, "encoder.layer.1.output.bottleneck."));
+  EXPECT_TRUE(changed(taught, "embeddings."));
+  EXPECT_FALSE(changed(taught, "cls."));
 }
 
 // Behind it comes the distribution of masked words, which everything learns.
