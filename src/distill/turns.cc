@@ -1,5 +1,7 @@
 #include "distill/turns.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace penjing::distill {
@@ -16,7 +18,7 @@ std::vector<LossTerm> take_turns(const LossTerm& term) {
   std::vector<LossTerm> turns;
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     LossTerm turn = term;
-    const std::string ending = "_" + std::to_string(pairs[i].student);
+    const std::string ending = fmt::format("_{}", pairs[i].student);
     turn.name += ending;
     turn.layers.rule = "pairs";
     turn.layers.pairs = {pairs[i]};
