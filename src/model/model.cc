@@ -77,6 +77,10 @@ void check_structure(const Model& model) {
     for (const NormSpec* spec : norms_of(block)) check_norm(model.tensors, *spec);
   }
   for (const HeadSpec& head : d.heads) {
+    if (head.input == HeadInput::kAttended) {
+      for (const LinearSpec* spec : {&head.attention, &head.attention_score})
+        (void)resolve_linear(model, *spec);
+    }
     if (head.has_dense) (void)resolve_linear(model, head.dense);
     if (head.has_norm) check_norm(model.tensors, head.norm);
     if (!head.has_projection) continue;

@@ -38,7 +38,10 @@ class EngineImpl : public Engine {
       for (const PackedLinear& linear : program.linears) add_packed_tensors(linear.matrix, tensors);
     };
     add(model_->encoder);
-    for (const Head& head : model_->heads) add(head.program);
+    for (const Head& head : model_->heads) {
+      add(head.program);
+      if (head.scores) add(*head.scores);
+    }
     return tensors;
   }
   const Description& description() const override { return model_->description; }

@@ -33,7 +33,8 @@ SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
 LAYERS = {"born-again": 4}  # of the result, where it is not 2
 # Students that are not carved: what they are instead of two layers.
 BILSTM = ["steps.0.units=12", "steps.0.embedding=16"]
-OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM}
+ATTENTIVE = ["steps.2.units=12", "steps.2.embedding=16", "steps.2.attention_units=8"]
+OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM, "attentive-bilstm": ATTENTIVE}
 SENTENCES, MASKED_STEPS = 400, 5
 
 
@@ -110,6 +111,9 @@ def in_miniature(recipe, plan, work, teacher):
         elif step["method"] == "pretrain":
             sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32",
                      f"steps.{i}.max_length=32"]
+        elif step["method"] == "multitask":
+            both = json.dumps([str(work / "data")] * 2)
+            sets += [f"steps.{i}.data={both}", f"steps.{i}.epochs=1", f"steps.{i}.max_length=32"]
         elif "epochs" in step:
             texts = step["task"] in ("texts", "masked-lm")
             sets += [f"steps.{i}.data={work / 'data' / 'texts.txt' if texts else work / 'data'}", f"steps.{i}.precision=fp32",
@@ -136,12 +140,13 @@ def check_recipe(recipe, work, teacher):
     names = [s["name"].split("-", 1)[1] for s in done]
     if not small or names != [s["method"] for s in plan["steps"]]:
         sys.exit(f"{recipe.stem}: {config} after {names}")
-    number, taught = [(i, s) for i, s in enumerate(done) if names[i] in (*TEACHES, "mutual")][-1]
+    number, taught = [(i, s) for i, s in enumerate(done) if names[i] in (*TEACHES, "mutual", "multitask")][-1]
     step = plan["steps"][number]
     # All sentences in batches: so many steps were taken, and a student of a classifier was compared with its teacher.
     agreement = taught["measured"]["top1"]
-    compared = names[number] in TEACHES and step["task"] != "texts" and step["teacher"] != "teacher"
-    steps = MASKED_STEPS if step["task"] == "masked-lm" else -(-SENTENCES // step["batch_size"])
+    several = names[number] == "multitask"
+    compared = several or names[number] in TEACHES and step["task"] != "texts" and step["teacher"] != "teacher"
+    steps = MASKED_STEPS if step.get("task") == "masked-lm" else -(-SENTENCES // step["batch_size"]) * (2 if several else 1)
     if taught["details"]["steps"] != steps or (agreement is not None) != compared:
         sys.exit(f"{recipe.stem}: {taught}")
     again = run_recipe(recipe, sets, out)
