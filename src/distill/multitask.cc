@@ -4,6 +4,7 @@
 #include "distill/multitask_objective.h"
 #include "distill/taught_task.h"
 #include "io/model_folder.h"
+#include "train/training_folder.h"
 
 namespace penjing::distill {
 
@@ -63,7 +64,7 @@ void prepare(const MultitaskSettings& settings, train::TaskStart& start, std::ve
 void write_all(const MultitaskSettings& settings, const std::vector<Model>& others,
                const train::TrainedModel& trained, const Model& original) {
   const fs::path& out = settings.training.out;
-  const fs::path made = fs::path(out).concat(".training") / "result";
+  const fs::path made = train::training_folder(out) / "result";
   fs::remove_all(made);  // of a run that was killed here
   fs::create_directories(made);
   for (std::size_t i = 0; i < settings.tasks.size(); ++i) {

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <numeric>
+#include <tuple>
 
 #include "base/error.h"
 #include "compress/params.h"
@@ -85,9 +87,6 @@ class Multitask : public ::testing::Test {
     input.data.data = work_ / task;
     input.pool = &pool_;
     return train::find_objective("classification")->make(model, *tokenizer_, input);
-  }
-  static const at::Tensor& tensor(const train::Parameters& parameters, const std::string& name) {
-    return parameters.at(name);
   }
 
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};
