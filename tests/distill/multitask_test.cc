@@ -198,6 +198,27 @@ TEST_F(Multitask, TakesPartByItsSizeToAPower) {
   EXPECT_NE(said.find("50.0 %"), std::string::npos) << said;
 }
 
+// From its newest checkpoint a run goes on to the same bytes, of every task.
+TEST_F(Multitask, GoesOnToTheSameBytes) {
+  distill::MultitaskSettings s = settings(given(), "out");
+  s.size_exponent = 0.5;
+  s.training.loop.save_steps = 25;
+  (void)distill::multitask(s, kQuiet);
+  fs::rename(work_ / "out", work_ / "whole");
+  s.training.resume = true;
+  const auto resumed = distill::multitask(s, kQuiet);
+  EXPECT_GE(resumed.loop.first_step, 25);
+  EXPECT_LT(resumed.loop.first_step, resumed.loop.steps);
+  for (const char* task : {"verb", "colour"}) {
+    const Model whole = read_model(work_ / "whole" / task), again = read_model(work_ / "out" / task);
+    for (const auto& [name, tensor] : whole.tensors)
+      EXPECT_TRUE(std::ranges::equal(again.tensors.at(name).bytes, tensor.bytes)) << task << " " << name;
+  }
+  s.size_exponent = 1;  // another run
+  fs::remove_all(work_ / "out");
+  EXPECT_THROW((void)distill::multitask(s, kQuiet), Error);
+}
+
 TEST_F(Multitask, AsAStepItGivesTheFirstTasksModel) {
   const auto methods = distill::distillation_methods();
   const auto found = std::find_if(methods.begin(), methods.end(), [](const Method* method) {
