@@ -5,11 +5,11 @@
 #include "base/parse.h"
 #include "distill/distill_objective.h"
 #include "distill/kept_answers.h"
+#include "distill/taught_task.h"
 #include "distill/teacher_fit.h"
 #include "distill/token_map.h"
 #include "io/model_folder.h"
 #include "train/matryoshka.h"
-#include "train/prepared_training.h"
 
 namespace penjing::distill {
 
@@ -145,7 +145,9 @@ at::Tensor words_of(const train::Parameters& parameters, const Model& model) {
   return parameters.get_or_undefined(model.description.embedding.word + ".weight").detach();
 }
 
-void prepare(const DistillSettings& settings, train::TaskStart& start) {
+}  // namespace
+
+void add_teacher(const DistillSettings& settings, train::TaskStart& start) {
   const Model& student = *start.network.model;
   Prepared parts = read_parts(settings, student, start.input.device);
   const bool streams = start.objective->is_stream();
@@ -155,7 +157,8 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
       share_tokens(start.tokenizer, longest, parts.student.logits > 0, teacher);
       if (parts.student.logits > 0) require_same_classes(student, teacher.model());
       if (streams && teacher.model().description.find_head(HeadKind::kMaskedLm) == nullptr) {
-        fail(ErrorKind::kInput, "the teacher has no masked-language-model head: it cannot say what was masked");
+        fail(ErrorKind::kInput,
+             "the teacher has no masked-language-model head: it cannot say what was masked");
       }
       continue;
     }
@@ -198,13 +201,11 @@ void prepare(const DistillSettings& settings, train::TaskStart& start) {
                                                        std::move(connections), parts.label_weight);
 }
 
-}  // namespace
-
 train::FinetuneResult distill(const DistillSettings& settings,
                               const std::function<void(const std::string&)>& tell,
                               const std::function<void(const train::StepLog&)>& on_step) {
   return train::train_prepared(
-      "distill", settings.training, [&](train::TaskStart& start) { prepare(settings, start); }, tell,
+      "distill", settings.training, [&](train::TaskStart& start) { add_teacher(settings, start); }, tell,
       on_step);
 }
 
@@ -212,7 +213,8 @@ train::TrainedModel distill_step(const Model& student, const DistillSettings& se
                                  const fs::path& folder,
                                  const std::function<void(const std::string&)>& tell) {
   return train::train_prepared_step(
-      student, settings.training, [&](train::TaskStart& start) { prepare(settings, start); }, folder, tell);
+      student, settings.training, [&](train::TaskStart& start) { add_teacher(settings, start); }, folder,
+      tell);
 }
 
 std::string explain(const DistillSettings& settings) {

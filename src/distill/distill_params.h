@@ -26,17 +26,27 @@ struct DistillParams {
     v.choice("gating", gating, {"none", "confidence", "entropy"},
              "what several teachers count for an example besides: the probability that each gives its label, "
              "or how sure each is");
+    visit_losses(v);
+    visit_answers(v);
+    training.visit(v);
+  }
+
+  template <class Visitor>
+  void visit_losses(Visitor& v) {
     v.json(
         "losses", losses,
         "what the student learns of the teacher: names (kd,pkd) or a list of objects (docs/distillation.md)");
     v.number("label_weight", label_weight, -1, 1e6,
              "of the task's own loss; -1: 0.1, or 0 for texts without labels");
+  }
+
+  template <class Visitor>
+  void visit_answers(Visitor& v) {
     v.choice(
         "answers", answers, {"exact", "bf16", "none"},
         "how the teacher's answers are kept for other epochs and runs: as they are, rounded, not at all");
     v.number("answers_gb", answers_gb, 0, 1e6,
              "GB that they may take in the cache; more: asked at every step");
-    training.visit(v);
   }
 
   // training.model, out, resume and the ranks' are the caller's. kInput, naming the parameter.

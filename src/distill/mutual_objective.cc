@@ -31,6 +31,8 @@ void add_prefix(Description& d, const std::string& prefix) {
     if (auto* attention = std::get_if<AttentionSpec>(&block.part)) rename(attention->position.name);
   }
   for (HeadSpec& head : d.heads) {
+    rename(head.attention.name);
+    rename(head.attention_score.name);
     rename(head.dense.name);
     rename(head.norm.name);
     rename(head.projection.name);

@@ -86,6 +86,10 @@ std::vector<PartCost> measure_cost(const Description& d, int64_t sequence_length
     const bool counted = head.kind == HeadKind::kSequenceClassifier &&
                          d.find_head(HeadKind::kPooler) != nullptr && head.has_dense &&
                          head.dense.name == d.find_head(HeadKind::kPooler)->dense.name;
+    if (head.input == HeadInput::kAttended) {
+      for (const LinearSpec* spec : {&head.attention, &head.attention_score})
+        counter.add("heads", -1, parameters_of(*spec), flops_of(*spec, sequence_length));
+    }
     if (head.has_dense && !counted) {
       counter.add(pooler ? "pooler" : "heads", -1, parameters_of(head.dense), flops_of(head.dense, rows));
     }

@@ -137,14 +137,20 @@ enum class HeadInput {
   kFirstToken,
   kEnds,  // of a bidirectional recurrent block the last states: forward at the last token, backward at the
           // first
-  kCompared,  // (h1, h2, |h1 - h2|, h1 * h2) of the ends of tokens of type 0 and of type 1; without the
-              // latter h2 is 0
+  // Self-attentive pooling (Lin et al. 2017, equations 5 and 6, with one hop and a bias):
+  //   s_t = attention_score(tanh(attention(h_t)))     a = softmax over the text's tokens of s
+  //   the sum of a_t h_t
+  kAttended,
 };
 
 // A head is a short chain on the encoder's output: [input] dense+activation [norm] projection.
 struct HeadSpec {
   HeadKind kind = HeadKind::kPooler;
   HeadInput input = HeadInput::kFirstToken;
+  // Of kEnds and kAttended: (h1, h2, |h1 - h2|, h1 * h2), where h1 is read of the tokens of type 0 and h2 of
+  // those of type 1; where there are none h2 is 0.
+  bool compares = false;
+  LinearSpec attention, attention_score;  // of kAttended: [A, hidden_size] with bias, [1, A] without
   bool has_dense = false;
   LinearSpec dense;
   Activation activation = Activation::kTanh;

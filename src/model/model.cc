@@ -75,6 +75,10 @@ void check_rest(const TensorMap& tensors, const Description& d, const HeadSpec& 
 
 void check_head(const Model& model, const HeadSpec& head) {
   const Description& d = model.description;
+  if (head.input == HeadInput::kAttended) {
+    for (const LinearSpec* spec : {&head.attention, &head.attention_score})
+      (void)resolve_linear(model, *spec);
+  }
   if (head.has_dense) (void)resolve_linear(model, head.dense);
   if (head.has_norm) check_norm(model.tensors, head.norm);
   if (!head.has_projection) return;

@@ -47,8 +47,8 @@ constexpr const char* kMigrations[] = {
     )"};
 constexpr auto kSchemaVersion = static_cast<int64_t>(std::size(kMigrations));
 
-constexpr std::array<std::string_view, 7> kKinds = {"finetune", "pretrain", "distill", "theseus",
-                                                    "mutual",   "byot",     "run"};
+constexpr std::array<std::string_view, 8> kKinds = {"finetune", "pretrain", "distill",   "theseus",
+                                                    "mutual",   "byot",     "multitask", "run"};
 
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();

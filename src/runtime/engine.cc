@@ -44,7 +44,10 @@ class EngineImpl : public Engine {
       for (const PackedLinear& linear : program.linears) add_packed_tensors(linear.matrix, tensors);
     };
     add(model_->encoder);
-    for (const Head& head : model_->heads) add(head.program);
+    for (const Head& head : model_->heads) {
+      add(head.program);
+      if (head.scores) add(*head.scores);
+    }
     for (const Head& exit : model_->exits) add(exit.program);
     return tensors;
   }

@@ -77,9 +77,26 @@ Linear resolve_projection(const Model& model, const HeadSpec& spec) {
   return linear;
 }
 
+Program plan_scores(const Model& model, const HeadSpec& spec, LinearPacker& packer) {
+  ProgramBuilder builder(model, packer);
+  ProgramBuilder::ProductRequest inner, score;
+  inner.linear = resolve_linear(model, spec.attention);
+  inner.x = builder.add_input(model.description.hidden_size);
+  inner.activation = Activation::kTanh;
+  score.x = builder.add_product(std::move(inner), -1);
+  score.linear = resolve_linear(model, spec.attention_score);
+  return builder.finish(builder.add_product(std::move(score), -1));
+}
+
+// Rows that go through a program at once.
+int64_t slice_rows_of(const Program& program) {
+  const int64_t panel_bytes = std::max<int64_t>(1, program.bytes_per_token() * kPanelTokens);
+  return std::max<int64_t>(1, kSliceBytes / panel_bytes) * kPanelTokens;
+}
+
 Program plan_head_program(const Model& model, const HeadSpec& spec, LinearPacker& packer) {
   ProgramBuilder builder(model, packer);
-  int x = builder.add_input((spec.input == HeadInput::kCompared ? 4 : 1) * model.description.hidden_size);
+  int x = builder.add_input((spec.compares ? 4 : 1) * model.description.hidden_size);
   if (spec.has_dense) {
     ProgramBuilder::ProductRequest request;
     request.linear = resolve_linear(model, spec.dense);
@@ -131,11 +148,6 @@ Head plan_sentence(const Model& model, LinearPacker& packer) {
   return head;
 }
 
-void limit_slices(Head& head) {
-  const int64_t panel_bytes = std::max<int64_t>(1, head.program.bytes_per_token() * kPanelTokens);
-  head.slice_rows = std::max<int64_t>(1, kSliceBytes / panel_bytes) * kPanelTokens;
-}
-
 }  // namespace
 
 std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker& packer) {
@@ -154,12 +166,17 @@ std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker&
       const bool first = kind == OutputKind::kPooled || kind == OutputKind::kClassLogits;
       head.rows = !first                                ? Head::Rows::kTokens
                   : spec->input == HeadInput::kEnds     ? Head::Rows::kEnds
-                  : spec->input == HeadInput::kCompared ? Head::Rows::kCompared
+                  : spec->input == HeadInput::kAttended ? Head::Rows::kAttended
                                                         : Head::Rows::kFirstTokens;
+      head.compares = spec->compares;
+      if (head.rows == Head::Rows::kAttended) {
+        head.scores = plan_scores(model, *spec, packer);
+        head.score_slice_rows = slice_rows_of(*head.scores);
+      }
     }
   }
   head.kind = kind;
-  limit_slices(head);
+  head.slice_rows = slice_rows_of(head.program);
   return head;
 }
 
@@ -167,7 +184,7 @@ Head plan_exit(const Model& model, const ExitSpec& exit, LinearPacker& packer) {
   Head head;
   head.kind = OutputKind::kClassLogits;
   head.program = plan_head_program(model, exit.head, packer);
-  limit_slices(head);
+  head.slice_rows = slice_rows_of(head.program);
   return head;
 }
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "runtime/attentive_pooling.h"
 #include "runtime/panel_rows.h"
 #include "runtime/plan.h"
 #include "runtime/pooling.h"
@@ -150,12 +152,12 @@ bool Session::leaves(std::size_t exit, std::span<const float> logits) const {
   return relative_entropy(logits) < static_cast<float>(exit_->entropy);
 }
 
-Executor& Session::head_executor(const Head& head) {
+Executor& Session::head_executor(const Program& program) {
   for (HeadRun& run : heads_) {
-    if (run.head == &head) return *run.executor;
+    if (run.program == &program) return *run.executor;
   }
   heads_.push_back(
-      {&head, std::make_unique<Executor>(head.program, *pool_, StepEvent::Phase::kHead, observer_)});
+      {&program, std::make_unique<Executor>(program, *pool_, StepEvent::Phase::kHead, observer_)});
   return *heads_.back().executor;
 }
 
@@ -228,37 +230,59 @@ void Session::pool_rows(const Head& head, const Request& request, int64_t first,
   clear_surplus_lanes(target, shape, pooled);
 }
 
-void Session::gather_ends(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
-                          float* target) {
+void Session::score_tokens(const Head& head, const TokenSpan& tokens, Tap* tap) {
+  Executor& executor = head_executor(*head.scores);
+  token_scores_.resize(static_cast<std::size_t>(tokens.num_tokens()));
+  for (int64_t done = 0; done < tokens.num_tokens(); done += head.score_slice_rows) {
+    const int64_t slice = std::min(head.score_slice_rows, tokens.num_tokens() - done);
+    picked_.resize(static_cast<std::size_t>(slice));
+    std::iota(picked_.begin(), picked_.end(), done);
+    executor.reserve(slice);
+    observe(StepEvent::Phase::kHeadInput, *head.scores, slice, nullptr,
+            [&] { gather_rows(encoder_.output(), picked_.data(), slice, executor.input()); });
+    executor.run(nullptr, tap);
+    write_rows(executor, 1, token_scores_.data() + done);
+  }
+}
+
+void Session::read_texts(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
+                         float* target) {
   const PanelShape shape{slice_rows};
   const int64_t features = model_->encoder.output_features(), half = features / 2;
-  const bool compared = head.rows == Head::Rows::kCompared;
+  const int64_t width = head.program.input_features();
   pool_->parallel_for(slice_rows, [&](int64_t row, int) {
     const int64_t sequence = slice_begin + row, begin = tokens.begin(sequence);
-    const TokenRun first_run = find_run(tokens, sequence, begin, compared);
-    const int64_t after = begin + first_run.length;
+    const TokenRun first = find_run(tokens, sequence, begin, head.compares);
+    const int64_t after = begin + first.length;
     const bool has_second = after < begin + tokens.length(sequence);
-    const TokenRun second_run = has_second ? find_run(tokens, sequence, after, compared) : TokenRun{};
-    // Feature f of the ends of a run; of none 0.
-    const auto end_of = [&](const TokenRun& run, int64_t f) {
-      if (run.length == 0) return 0.0f;
-      const int64_t token = run.begin + (f < half ? run.length - 1 : 0);
-      return encoder_
-          .output()[token_offset(token, features) + f * encoder_.shape().width(token / kPanelTokens)];
+    const auto read = [&](const TokenRun& run, float* into) {
+      if (head.rows == Head::Rows::kAttended) {
+        pool_attended(encoder_.output(), encoder_.shape(), features, run, token_scores_.data() + run.begin,
+                      into);
+        return;
+      }
+      for (int64_t f = 0; f < features; ++f) {
+        const int64_t token = run.begin + (f < half ? run.length - 1 : 0);
+        into[f] =
+            encoder_
+                .output()[token_offset(token, features) + f * encoder_.shape().width(token / kPanelTokens)];
+      }
     };
-    float* to = target + token_offset(row, head.program.input_features());
-    const int64_t stride = shape.width(row / kPanelTokens);
-    for (int64_t f = 0; f < features; ++f) {
-      const float first = end_of(first_run, f);
-      to[f * stride] = first;
-      if (!compared) continue;
-      const float second = end_of(second_run, f);
-      to[(features + f) * stride] = second;
-      to[(2 * features + f) * stride] = std::abs(first - second);
-      to[(3 * features + f) * stride] = first * second;
+    std::vector<float> values(static_cast<std::size_t>(width), 0.0f);
+    float *h1 = values.data(), *h2 = h1 + features;
+    read(first, h1);
+    if (head.compares) {
+      if (has_second) read(find_run(tokens, sequence, after, true), h2);
+      for (int64_t f = 0; f < features; ++f) {
+        h1[2 * features + f] = std::abs(h1[f] - h2[f]);
+        h1[3 * features + f] = h1[f] * h2[f];
+      }
     }
+    float* to = target + token_offset(row, width);
+    const int64_t stride = shape.width(row / kPanelTokens);
+    for (int64_t f = 0; f < width; ++f) to[f * stride] = values[static_cast<std::size_t>(f)];
   });
-  clear_surplus_lanes(target, shape, head.program.input_features());
+  clear_surplus_lanes(target, shape, width);
 }
 
 void Session::gather_rows(const float* source, const int64_t* tokens, int64_t num_rows, float* target) {
@@ -282,6 +306,7 @@ void Session::write_rows(const Executor& executor, int64_t dim, float* rows) {
 
 void Session::run_head(const Head& head, const RaggedBatch& batch, const Request& request, int64_t first,
                        const TokenSpan& tokens, float* rows) {
+  if (head.scores) score_tokens(head, tokens, request.tap);
   picked_.clear();
   int64_t num_rows = tokens.num_sequences;
   const int64_t begin = batch.offsets[static_cast<std::size_t>(first)];
@@ -304,8 +329,8 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
                  mean_rows(head, request, first, tokens, done, slice, target);
                } else if (pooled) {
                  pool_rows(head, request, first, tokens, done, slice, target);
-               } else if (head.rows == Head::Rows::kEnds || head.rows == Head::Rows::kCompared) {
-                 gather_ends(head, tokens, done, slice, target);
+               } else if (head.rows == Head::Rows::kEnds || head.rows == Head::Rows::kAttended) {
+                 read_texts(head, tokens, done, slice, target);
                } else {
                  gather_rows(encoder_.output(), picked_.data() + done, slice, target);
                }
@@ -314,7 +339,7 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
 
 void Session::run_slices(const Head& head, int64_t num_rows, const TokenSpan* pooled, Tap* tap, float* rows,
                          FunctionRef<void(int64_t begin, int64_t count, float* target)> fill) {
-  Executor& executor = head_executor(head);
+  Executor& executor = head_executor(head.program);
   const int64_t dim = head.program.output_features();
   for (int64_t done = 0; done < num_rows; done += head.slice_rows) {
     const int64_t slice = std::min(head.slice_rows, num_rows - done);

@@ -51,11 +51,11 @@ class Session : public Predictor {
 
  private:
   struct HeadRun {
-    const Head* head;
+    const Program* program;
     std::unique_ptr<Executor> executor;
   };
   void check_request(const RaggedBatch& batch, const Request& request) const;
-  Executor& head_executor(const Head& head);
+  Executor& head_executor(const Program& program);
   void start_encoder(const TokenSpan& tokens);  // its input is there, no step has run
   void run_encoder(const TokenSpan& tokens, Tap* tap);
   // An encoder that does nothing but look rows up, and a head that takes their mean: then mean_rows stands
@@ -65,9 +65,11 @@ class Session : public Predictor {
   template <typename Body>
   void observe(StepEvent::Phase phase, const Program& program, int64_t num_rows, const TokenSpan* tokens,
                Body body);
-  // The rows of HeadInput::kEnds and kCompared.
-  void gather_ends(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
-                   float* target);
+  // Writes Head::scores of every token into token_scores_.
+  void score_tokens(const Head& head, const TokenSpan& tokens, Tap* tap);
+  // The rows of HeadInput::kEnds and kAttended.
+  void read_texts(const Head& head, const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows,
+                  float* target);
   void gather_rows(const float* source, const int64_t* tokens, int64_t num_rows, float* target);
   void write_rows(const Executor& executor, int64_t dim, float* rows);
   // Writes the rows of the sequences [first, last) of the batch, which are `tokens`.
@@ -96,7 +98,8 @@ class Session : public Predictor {
   std::optional<EarlyExit> exit_;
   AlignedBuffer<float> embedding_scratch_;
   std::vector<HeadRun> heads_;
-  std::vector<int64_t> picked_;  // token indices of a head's rows
+  std::vector<int64_t> picked_;      // token indices of a head's rows
+  std::vector<float> token_scores_;  // of an attentive head
 };
 
 }  // namespace penjing

@@ -34,8 +34,36 @@ Json to_json(const FakeQuantSettings& settings) {
                        {"exclude", exclude}});
 }
 
-// What a run is resumed with must be what it was begun with: names, and the tokens and targets that are
-// learned.
+int64_t longest(const Model& model, int64_t wanted) {
+  const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
+  return std::min(wanted > 0 ? wanted : most, most);
+}
+
+at::Device device_of(const FinetuneSettings& settings) {
+  return require_device(settings.loop, settings.fake_quant.has_value());
+}
+
+}  // namespace
+
+std::unique_ptr<Objective> make_task(const FinetuneSettings& settings, Model& model,
+                                     const Tokenizer& tokenizer, ThreadPool& pool, ObjectiveInput& input) {
+  const ObjectiveKind* kind = find_objective(settings.task);
+  if (kind == nullptr) {
+    fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
+  }
+  input.data = settings.data;
+  input.data.pool = &pool;
+  input.train_split = settings.train_split;
+  input.eval_split = settings.eval_split;
+  input.max_length = longest(model, settings.max_length < 0 ? kind->max_length : settings.max_length);
+  input.params = settings.params;
+  input.params.set("task", settings.task);
+  input.seed = settings.loop.seed;
+  input.pool = &pool;
+  input.device = device_of(settings);
+  return kind->make(model, tokenizer, input);
+}
+
 Json describe_origin(const FinetuneSettings& settings, const Objective& objective) {
   std::string tokens, targets;
   for (int64_t i = 0; i < objective.num_examples(); ++i) {
@@ -56,21 +84,10 @@ Json describe_origin(const FinetuneSettings& settings, const Objective& objectiv
                        {"fake_quant", settings.fake_quant ? to_json(*settings.fake_quant) : Json()}});
 }
 
-int64_t longest(const Model& model, int64_t wanted) {
-  const int64_t most = model.description.max_positions - model.description.embedding.position.offset;
-  return std::min(wanted > 0 ? wanted : most, most);
-}
-
-at::Device device_of(const FinetuneSettings& settings) {
-  return require_device(settings.loop, settings.fake_quant.has_value());
-}
+namespace {
 
 TrainedModel train_model(const Model& original, const FinetuneSettings& settings, const PrepareTask& prepare,
                          const TrainingRun& run, const std::function<void(const StepLog&)>& on_step) {
-  const ObjectiveKind* kind = find_objective(settings.task);
-  if (kind == nullptr) {
-    fail(ErrorKind::kInput, "task \"{}\"; there are: {}", settings.task, objective_names());
-  }
   Model model = original;
   if (drop_exits(model))
     run.tell("the model's exits go: they fit the encoder as it was (penjing byot trains both)\n");
@@ -79,17 +96,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
   at::set_num_threads(pool.num_threads());
 
   ObjectiveInput input;
-  input.data = settings.data;
-  input.data.pool = &pool;
-  input.train_split = settings.train_split;
-  input.eval_split = settings.eval_split;
-  input.max_length = longest(model, settings.max_length < 0 ? kind->max_length : settings.max_length);
-  input.params = settings.params;
-  input.params.set("task", settings.task);
-  input.seed = settings.loop.seed;
-  input.pool = &pool;
-  input.device = device_of(settings);
-  std::unique_ptr<Objective> objective = kind->make(model, *tokenizer, input);
+  std::unique_ptr<Objective> objective = make_task(settings, model, *tokenizer, pool, input);
   run.tell(objective->summary());
 
   Network network;
@@ -145,7 +152,7 @@ TrainedModel train_model(const Model& original, const FinetuneSettings& settings
 
 FinetuneResult train_prepared(const char* method, const FinetuneSettings& settings,
                               const PrepareTask& prepare, const std::function<void(const std::string&)>& tell,
-                              const std::function<void(const StepLog&)>& on_step) {
+                              const std::function<void(const StepLog&)>& on_step, const WriteTrained& write) {
   check_device(settings);
   FinetuneResult result;
   const bool rehearses = settings.loop.rehearsal > 0;
@@ -156,7 +163,9 @@ FinetuneResult train_prepared(const char* method, const FinetuneSettings& settin
         const Model original = read_model(resolve_model(settings.model));
         const TrainedModel trained = train_model(original, settings, prepare, run, on_step);
         if (!rehearses) {
-          on_first(run.communicator, [&] { write_trained_model(trained, original, method, settings.out); });
+          on_first(run.communicator, [&] {
+            write ? write(trained, original) : write_trained_model(trained, original, method, settings.out);
+          });
         }
         result.loop = trained.loop;
       });

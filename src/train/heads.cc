@@ -118,8 +118,8 @@ at::Tensor run_head(const Description& description, const Parameters& parameters
   if (head == nullptr) fail(ErrorKind::kInput, "the model has no head for this task");
   const bool first = kind == HeadKind::kSequenceClassifier || kind == HeadKind::kPooler;
   const at::Tensor picked = first ? batch.first_tokens() : rows;
-  const bool from_ends = first && head->input != HeadInput::kFirstToken;
-  const at::Tensor input = from_ends          ? recurrent_ends(head->input, hidden, batch)
+  const bool reads_texts = first && head->input != HeadInput::kFirstToken;
+  const at::Tensor input = reads_texts        ? read_texts(*head, parameters, hidden, batch, context)
                            : picked.defined() ? hidden.index_select(0, picked)
                                               : hidden;
   const at::Tensor keys = keys_of(batch, picked);

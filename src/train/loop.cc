@@ -49,7 +49,7 @@ std::vector<int64_t> all_examples(const Objective& objective) {
 
 std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
   if (objective.is_stream()) return std::nullopt;
-  return Batches(tokens_of(objective, all_examples(objective)), settings);
+  return Batches(tokens_of(objective, all_examples(objective)), settings, objective.groups());
 }
 
 // A run in progress.
@@ -326,7 +326,10 @@ class Run {
     if (std::isfinite(step.loss)) {  // else it was left out
       since_.loss += step.loss;
       ++since_steps_;
-      for (const auto& [name, value] : step.details) since_.details[name] += value;
+      for (const auto& [name, value] : step.details) {
+        since_.details[name] += value;
+        ++since_told_[name];
+      }
     }
     since_.tokens += step.tokens;
     since_.seconds += step.seconds;
@@ -338,9 +341,10 @@ class Run {
     if (scaler_) since_.scale = step.scale;
     const auto steps = static_cast<double>(std::max<int64_t>(1, since_steps_));
     since_.loss /= steps;
-    for (auto& [name, value] : since_.details) value /= steps;
+    for (auto& [name, value] : since_.details) value /= static_cast<double>(since_told_.at(name));
     log_->log_step(since_);
     since_ = {};
+    since_told_.clear();
     since_steps_ = 0;
   }
 
@@ -426,7 +430,9 @@ class Run {
     on_first(communicator_, [&] {
       try {
         const TaskResult task = objective_.evaluate(network_, context(false));
-        if (!settings_.folder.empty()) write_predictions(settings_.folder / "predictions.jsonl", task);
+        const bool says = !task.outputs.empty() || !task.texts.empty();  // not where tasks are several
+        if (!settings_.folder.empty() && says)
+          write_predictions(settings_.folder / "predictions.jsonl", task);
         std::vector<std::size_t> all(task.num_examples);
         std::iota(all.begin(), all.end(), 0);
         for (const Metric& metric : task.metrics) {
@@ -564,8 +570,9 @@ class Run {
   std::optional<LossScaler> scaler_;
   std::unique_ptr<StepRecorder> recorder_;  // of the step in progress, when it is the one to be recorded
   std::optional<TrainLog> log_;
-  LoggedStep since_;                       // sums since the last line of the log
-  std::map<std::string, double> details_;  // of the step in progress
+  LoggedStep since_;                           // sums since the last line of the log
+  std::map<std::string, int64_t> since_told_;  // of its details: steps that had one
+  std::map<std::string, double> details_;      // of the step in progress
   int64_t since_steps_ = 0;
   bool time_to_save_ = false, rank_interrupted_ = false;
   LoopResult result_;

@@ -31,7 +31,9 @@ bool in_head(const HeadSpec& head, const std::string& tensor) {
   const auto below = [&](const std::string& module) {
     return !module.empty() && tensor.starts_with(module + ".");
   };
-  return (head.has_dense && below(head.dense.name)) || (head.has_norm && below(head.norm.name)) ||
+  return (head.input == HeadInput::kAttended &&
+          (below(head.attention.name) || below(head.attention_score.name))) ||
+         (head.has_dense && below(head.dense.name)) || (head.has_norm && below(head.norm.name)) ||
          (head.has_projection &&
           (below(head.projection.name) || tensor == head.projection_bias || tensor == head.projection_rest));
 }
@@ -107,6 +109,10 @@ void give_head(Model& model, const std::string& task, const std::vector<std::str
   model.description = describe(model.config, model.tensors);
   const double deviation = config_double_or(model.config, "initializer_range", 0.02, 0, 1);
   for (const HeadSpec& head : model.description.heads) {
+    if (head.input == HeadInput::kAttended) {
+      add_layer(model, head.attention, deviation, seed);
+      add_layer(model, head.attention_score, deviation, seed);
+    }
     if (head.has_dense) add_layer(model, head.dense, deviation, seed);
     if (head.has_projection && !head.tied_to_word_embeddings)
       add_layer(model, head.projection, deviation, seed);

@@ -54,6 +54,8 @@ class Objective {
   virtual std::string target(int64_t example) const = 0;
   // What the example counts in the mean: 1; its class weight; its number of labelled tokens.
   virtual double weight(int64_t example) const { return (void)example, 1; }
+  // Examples of which no step mixes two (several tasks), in their order; empty: all are one.
+  virtual std::vector<Batches::Group> groups() const { return {}; }
   // A stream (pretraining) has no examples that could be counted: num_examples() is 0, and the loop asks for
   // each step's by next_examples(), as many as the batch's settings say, over all ranks. The other functions
   // then take the examples of the last call alone; state() is the place behind them.

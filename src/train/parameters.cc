@@ -38,6 +38,17 @@ void Parameters::add_alias(std::string name, std::string_view of) {
   if (!index_.emplace(name, found->second).second) fail(ErrorKind::kInternal, "two parameters {}", name);
 }
 
+void Parameters::tie(std::string_view name, const at::Tensor& tensor) {
+  const auto found = index_.find(std::string(name));
+  if (found == index_.end()) fail(ErrorKind::kFormat, "missing tensor {}", name);
+  entries_[found->second].tensor = tensor;
+}
+
+void Parameters::share(std::string name, const at::Tensor& tensor) {
+  if (!index_.emplace(name, entries_.size()).second) fail(ErrorKind::kInternal, "two parameters {}", name);
+  entries_.push_back({std::move(name), tensor});
+}
+
 int64_t Parameters::num_elements() const {
   int64_t sum = 0;
   for (const Entry& entry : entries_) sum += entry.tensor.numel();
@@ -50,6 +61,8 @@ at::Device Parameters::device() const {
 
 void Parameters::move_to(at::Device device) {
   for (Entry& entry : entries_) {
+    entry.tensor.mutable_grad() = at::Tensor();
+    if (entry.tensor.device() == device) continue;
     const bool learns = entry.tensor.requires_grad();
     entry.tensor = entry.tensor.detach().to(device);
     entry.tensor.set_requires_grad(learns);
@@ -123,6 +136,10 @@ class Walk {
       for (const NormSpec* spec : norms_of(block)) norm(*spec);
     }
     for (const HeadSpec& head : d.heads) {
+      if (head.input == HeadInput::kAttended) {
+        layer(head.attention);
+        layer(head.attention_score);
+      }
       if (head.has_dense) layer(head.dense);
       if (head.has_norm) norm(head.norm);
       if (!head.has_projection) continue;

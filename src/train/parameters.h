@@ -26,13 +26,19 @@ class Parameters {
   void add(std::string name, at::Tensor tensor);  // becomes a leaf that requires a gradient
   // Another name of a parameter that is there: layers that share a weight train it together.
   void add_alias(std::string name, std::string_view of);
+  // The parameter of another set, under another name: both sets train it. `tie`: in the place of the one of
+  // the name, kFormat where there is none; `share`: a new one.
+  void tie(std::string_view name, const at::Tensor& tensor);
+  void share(std::string name, const at::Tensor& tensor);
   std::size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
   int64_t num_elements() const;
-  at::Device device() const;        // of all; the CPU when there are none
-  void move_to(at::Device device);  // with whether each requires a gradient; gradients are dropped
-  void zero_gradients();            // drops them
+  at::Device device() const;  // of all; the CPU when there are none
+  // With whether each requires a gradient; gradients are dropped. Where they lie there already they stay what
+  // they are, also for who shares them.
+  void move_to(at::Device device);
+  void zero_gradients();  // drops them
 
  private:
   std::vector<Entry> entries_;

@@ -24,11 +24,22 @@ struct TaskStart {
 // (kAside).
 using PrepareTask = std::function<void(TaskStart& start)>;
 
+// The task of the settings: reads its examples and makes the model ready. `input` is set to what it was made
+// from.
+std::unique_ptr<Objective> make_task(const FinetuneSettings& settings, Model& model,
+                                     const Tokenizer& tokenizer, ThreadPool& pool, ObjectiveInput& input);
+// For TaskStart::origin: names, and the tokens and targets that are learned.
+Json describe_origin(const FinetuneSettings& settings, const Objective& objective);
+
+// Writes a result where the settings say.
+using WriteTrained = std::function<void(const TrainedModel& trained, const Model& original)>;
+
 // finetune() and finetune_step() for methods that train on a task and do more: `method` is what the
-// provenance names.
+// provenance names. write: instead of a model folder at `out`.
 FinetuneResult train_prepared(const char* method, const FinetuneSettings& settings,
                               const PrepareTask& prepare, const std::function<void(const std::string&)>& tell,
-                              const std::function<void(const StepLog&)>& on_step);
+                              const std::function<void(const StepLog&)>& on_step,
+                              const WriteTrained& write = {});
 TrainedModel train_prepared_step(const Model& original, const FinetuneSettings& settings,
                                  const PrepareTask& prepare, const std::filesystem::path& folder,
                                  const std::function<void(const std::string&)>& tell);

@@ -1,6 +1,7 @@
 #include "train/recurrent.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -58,33 +59,92 @@ at::Tensor run_recurrent(const RecurrentSpec& spec, const Parameters& parameters
   return states.index_select(0, at::tensor(back, at::kLong).to(rows.device())).to(x.scalar_type());
 }
 
-at::Tensor recurrent_ends(HeadInput input, const at::Tensor& hidden, const PackedBatch& batch) {
+namespace {
+
+// For run `which` of each sequence its place in `runs`, -1 where there is none.
+std::vector<int64_t> runs_of_place(const std::vector<TokenRun>& runs, int64_t which) {
+  std::vector<int64_t> places;
+  int64_t seen = 0, sequence = -1;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    seen = runs[i].sequence == sequence ? seen + 1 : 0;
+    sequence = runs[i].sequence;
+    if (seen == 0) places.push_back(-1);
+    if (seen == which) places.back() = static_cast<int64_t>(i);
+  }
+  return places;
+}
+
+at::Tensor index_of(const std::vector<int64_t>& numbers, const at::Tensor& like) {
+  return at::tensor(numbers, at::kLong).to(like.device());
+}
+
+// The last states of each run: [runs, hidden_size].
+at::Tensor ends_of(const std::vector<TokenRun>& runs, const at::Tensor& hidden) {
   const int64_t half = hidden.size(1) / 2;
-  const std::vector<TokenRun> runs = token_runs(batch, input == HeadInput::kCompared);
-  // Of run `which` of each sequence; zeros where there is none.
-  const auto ends = [&](int64_t which) {
-    std::vector<int64_t> first, last;
-    std::vector<float> there;
-    int64_t seen = 0, sequence = -1;
-    for (const TokenRun& run : runs) {
-      seen = run.sequence == sequence ? seen + 1 : 0;
-      sequence = run.sequence;
-      if (seen == 0) first.push_back(0), last.push_back(0), there.push_back(0);
-      if (seen == which) {
-        first.back() = run.begin;
-        last.back() = run.begin + run.length - 1;
-        there.back() = 1;
-      }
+  std::vector<int64_t> first, last;
+  for (const TokenRun& run : runs) {
+    first.push_back(run.begin);
+    last.push_back(run.begin + run.length - 1);
+  }
+  return at::cat({hidden.index_select(0, index_of(last, hidden)).narrow(1, 0, half),
+                  hidden.index_select(0, index_of(first, hidden)).narrow(1, half, half)},
+                 1);
+}
+
+// The attended sum of each run: [runs, hidden_size]. Runs are padded to the longest for the softmax alone.
+at::Tensor attended_of(const HeadSpec& head, const Parameters& parameters, const std::vector<TokenRun>& runs,
+                       const at::Tensor& hidden, const ForwardContext& context) {
+  const at::Tensor inner =
+      activate(linear(parameters, head.attention, hidden, -1, context), Activation::kTanh);
+  const at::Tensor scores = linear(parameters, head.attention_score, inner, -1, context).squeeze(1);
+  const auto count = static_cast<int64_t>(runs.size());
+  int64_t longest = 0;
+  for (const TokenRun& run : runs) longest = std::max(longest, run.length);
+  at::Tensor tokens = at::zeros({count, longest}, at::kLong), padded = at::ones({count, longest}, at::kBool);
+  at::Tensor places = at::empty({hidden.size(0)}, at::kLong), owners = at::empty({hidden.size(0)}, at::kLong);
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t t = 0; t < runs[r].length; ++t) {
+      const int64_t token = runs[r].begin + t;
+      tokens.data_ptr<int64_t>()[r * longest + t] = token;
+      padded.data_ptr<bool>()[r * longest + t] = false;
+      places.data_ptr<int64_t>()[token] = r * longest + t;
+      owners.data_ptr<int64_t>()[token] = r;
     }
-    const auto pick = [&](const std::vector<int64_t>& rows, int64_t feature) {
-      return hidden.index_select(0, at::tensor(rows, at::kLong).to(hidden.device())).narrow(1, feature, half);
-    };
-    const at::Tensor both = at::cat({pick(last, 0), pick(first, half)}, 1);
-    return both * at::tensor(there, at::kFloat).to(hidden.options()).unsqueeze(1);
+  }
+  const auto device = hidden.device();
+  const bool exact = hidden.scalar_type() == at::kDouble;
+  const at::Tensor rows = exact ? hidden : hidden.to(at::kFloat);
+  const at::Tensor table = scores.to(rows.scalar_type())
+                               .index_select(0, tokens.reshape({-1}).to(device))
+                               .reshape({count, longest});
+  const at::Tensor weights =
+      at::softmax(table.masked_fill(padded.to(device), -std::numeric_limits<float>::infinity()), 1);
+  const at::Tensor of_token = weights.reshape({-1}).index_select(0, places.to(device)).unsqueeze(1);
+  return at::zeros({count, rows.size(1)}, rows.options())
+      .index_add(0, owners.to(device), rows * of_token)
+      .to(hidden.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor read_texts(const HeadSpec& head, const Parameters& parameters, const at::Tensor& hidden,
+                      const PackedBatch& batch, const ForwardContext& context) {
+  const std::vector<TokenRun> runs = token_runs(batch, head.compares);
+  const at::Tensor values = head.input == HeadInput::kAttended
+                                ? attended_of(head, parameters, runs, hidden, context)
+                                : ends_of(runs, hidden);
+  if (!head.compares) return values;
+  const auto pick = [&](int64_t which) {
+    std::vector<int64_t> places = runs_of_place(runs, which);
+    std::vector<float> there;
+    for (int64_t& place : places) {
+      there.push_back(place < 0 ? 0.0f : 1.0f);
+      place = std::max<int64_t>(place, 0);
+    }
+    return values.index_select(0, index_of(places, hidden)) *
+           at::tensor(there, at::kFloat).to(hidden.options()).unsqueeze(1);
   };
-  const at::Tensor h1 = ends(0);
-  if (input == HeadInput::kEnds) return h1;
-  const at::Tensor h2 = ends(1);
+  const at::Tensor h1 = pick(0), h2 = pick(1);
   return at::cat({h1, h2, (h1 - h2).abs(), h1 * h2}, 1);
 }
 

@@ -18,8 +18,9 @@ std::vector<TokenRun> token_runs(const PackedBatch& batch, bool by_type);
 at::Tensor run_recurrent(const RecurrentSpec& spec, const Parameters& parameters, const at::Tensor& x,
                          const PackedBatch& batch, int layer, const ForwardContext& context);
 
-// What HeadInput::kEnds and kCompared read of the encoder's output [tokens, 2 size]: [sequences, 2 size],
-// [sequences, 8 size].
-at::Tensor recurrent_ends(HeadInput input, const at::Tensor& hidden, const PackedBatch& batch);
+// What a head of HeadInput::kEnds or kAttended reads of the encoder's output [tokens, hidden_size]:
+// [sequences, hidden_size], or where it compares [sequences, 4 hidden_size].
+at::Tensor read_texts(const HeadSpec& head, const Parameters& parameters, const at::Tensor& hidden,
+                      const PackedBatch& batch, const ForwardContext& context);
 
 }  // namespace penjing::train

@@ -93,6 +93,24 @@ TEST(BiLstmStudent, WeightsAreUniformAsPyTorchs) {
             floats(student, "encoder.backward.hidden.weight"));
 }
 
+TEST(BiLstmStudent, AttendsWhereAskedAndQuantizesSo) {
+  const Json params =
+      Json::object({{"units", 4}, {"embedding", 6}, {"pooling", "attention"}, {"attention_units", 16}});
+  const Model student = apply_method("bilstm", tiny_classifier(), params).model;
+  const HeadSpec* head = student.description.find_head(HeadKind::kSequenceClassifier);
+  ASSERT_NE(head, nullptr);
+  EXPECT_EQ(head->input, HeadInput::kAttended);
+  double largest = 0;
+  for (const float value : floats(student, "pooling.score.weight"))
+    largest = std::max(largest, std::abs(double{value}));
+  EXPECT_LE(largest, 0.25);
+  EXPECT_GT(largest, 0.1);
+  const Model small = apply_method("quantize", student).model;
+  EXPECT_EQ(small.tensors.at("encoder.forward.input.weight").type, DType::kI8);
+  EXPECT_EQ(floats(small, "pooling.attention.weight"), floats(student, "pooling.attention.weight"));
+  EXPECT_EQ(small.description.find_head(HeadKind::kSequenceClassifier)->input, HeadInput::kAttended);
+}
+
 TEST(BiLstmStudent, RefusesMoreDirectionsThanThereAre) {
   EXPECT_TRUE(says(error_of([] { apply_method("bilstm", tiny_classifier()); }), "--embeddings random"));
   EXPECT_EQ(apply_method("bilstm", tiny_classifier(), Json::object({{"embeddings", "random"}}))

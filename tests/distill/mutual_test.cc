@@ -145,6 +145,10 @@ TEST_F(Mutual, TheBestIsTheResultAndTheOthersLieBesideIt) {
     models.push_back(read_model(folder));
     Model& model = models.back();
     for (const auto& [name, tensor] : model.tensors) EXPECT_EQ(name.find("aside"), std::string::npos) << name;
+    EXPECT_FALSE(std::ranges::equal(
+        model.tensors.at("encoder.layer.0.attention.self.query.weight").bytes,
+        read_model(work_ / "model").tensors.at("encoder.layer.0.attention.self.query.weight").bytes))
+        << "peer " << i + 1 << " has learned nothing";
     const auto task = objective(model, 9);  // the head is there, the seed is not asked
     const auto network = testing::make_network(model);
     train::ForwardContext quiet = forwarding_.context;

@@ -33,8 +33,36 @@ TEST(BiLstm, ComparesTheTextsOfAPair) {
   const Model model = testing::tiny_bilstm({.siamese = true}, 1);
   EXPECT_TRUE(std::get<RecurrentSpec>(model.description.blocks[0].part).restarts);
   const HeadSpec* head = model.description.find_head(HeadKind::kSequenceClassifier);
-  EXPECT_EQ(head->input, HeadInput::kCompared);
+  EXPECT_EQ(head->input, HeadInput::kEnds);
+  EXPECT_TRUE(head->compares);
   EXPECT_EQ(head->dense.in, 24);
+}
+
+TEST(BiLstm, AttendsToAllStates) {
+  const Model model = testing::tiny_bilstm({.siamese = true, .attention = 7}, 1);
+  const HeadSpec* head = model.description.find_head(HeadKind::kSequenceClassifier);
+  EXPECT_EQ(head->input, HeadInput::kAttended);
+  EXPECT_TRUE(head->compares);
+  EXPECT_EQ(head->attention.in, 6);
+  EXPECT_EQ(head->attention.out, 7);
+  EXPECT_EQ(head->attention_score.out, 1);
+  // Of 9 tokens: 2 (6 7 + 7) more a token, and 6 7 + 7 + 7 parameters.
+  const Model ends = testing::tiny_bilstm({.siamese = true}, 1);
+  int64_t flops = 0, parameters = 0;
+  for (const auto& [of, sign] : {std::pair{&model, 1}, {&ends, -1}}) {
+    for (const PartCost& part : measure_cost(of->description, 9)) {
+      flops += sign * part.flops;
+      parameters += sign * part.parameters;
+    }
+  }
+  EXPECT_EQ(flops, 9 * 2 * (6 * 7 + 7));
+  EXPECT_EQ(parameters, 6 * 7 + 7 + 7);
+  Model unknown = model;
+  unknown.config.set("pooling", "mean");
+  EXPECT_THROW(complete_model(unknown), Error);
+  Model torn = model;
+  torn.tensors.erase("pooling.score.weight");
+  EXPECT_THROW(complete_model(torn), Error);
 }
 
 // Tang et al. count 0.96 million parameters without the embeddings, which are words there; E = 300, H = 150,

@@ -13,17 +13,23 @@ namespace penjing::testing {
 struct BiLstmSizes {
   int64_t vocab = 23, width = 5, size = 3, dense = 4, classes = 3;
   bool siamese = false;
+  int64_t attention = 0;  // inner width; 0: the last states are read
 };
 
 inline Json bilstm_config(const BiLstmSizes& s) {
-  return Json::object({{"model_type", "bilstm"},
-                       {"architectures", Json(Json::Array{Json("BiLstmForSequenceClassification")})},
-                       {"vocab_size", s.vocab},
-                       {"embedding_size", s.width},
-                       {"hidden_size", s.size},
-                       {"dense_size", s.dense},
-                       {"num_labels", s.classes},
-                       {"siamese", s.siamese}});
+  Json config = Json::object({{"model_type", "bilstm"},
+                              {"architectures", Json(Json::Array{Json("BiLstmForSequenceClassification")})},
+                              {"vocab_size", s.vocab},
+                              {"embedding_size", s.width},
+                              {"hidden_size", s.size},
+                              {"dense_size", s.dense},
+                              {"num_labels", s.classes},
+                              {"siamese", s.siamese}});
+  if (s.attention > 0) {
+    config.set("pooling", "attention");
+    config.set("attention_size", s.attention);
+  }
+  return config;
 }
 
 // Names and shapes of its tensors.
@@ -34,6 +40,11 @@ inline std::vector<std::pair<std::string, Shape>> bilstm_shapes(const BiLstmSize
       {"dense.bias", {s.dense}},
       {"classifier.weight", {s.classes, s.dense}},
       {"classifier.bias", {s.classes}}};
+  if (s.attention > 0) {
+    shapes.push_back({"pooling.attention.weight", {s.attention, 2 * s.size}});
+    shapes.push_back({"pooling.attention.bias", {s.attention}});
+    shapes.push_back({"pooling.score.weight", {1, s.attention}});
+  }
   for (const char* direction : {"encoder.forward", "encoder.backward"}) {
     shapes.push_back({std::string(direction) + ".input.weight", {4 * s.size, s.width}});
     shapes.push_back({std::string(direction) + ".input.bias", {4 * s.size}});
@@ -63,8 +74,13 @@ inline Json bilstm_reference() {
 
 inline BiLstmSizes reference_sizes(const Json& sizes, const Json& reference) {
   const auto of = [&](const char* name) { return sizes.find(name)->as_int(name); };
-  return {of("vocab"), of("width"),   of("size"),
-          of("dense"), of("classes"), reference.find("siamese")->as_bool("siamese")};
+  return {of("vocab"),
+          of("width"),
+          of("size"),
+          of("dense"),
+          of("classes"),
+          reference.find("siamese")->as_bool("siamese"),
+          reference.find("attends")->as_bool("attends") ? of("attention") : 0};
 }
 
 inline Model reference_bilstm(const Json& sizes, const Json& reference) {

@@ -44,8 +44,9 @@ TEST(Recurrent, GivesPyTorchsNumbers) {
 // threads.
 TEST(Recurrent, RowsAreBitEqual) {
   Rng rng(5);
-  for (const bool siamese : {false, true}) {
-    const Model model = testing::tiny_bilstm({.width = 37, .size = 21, .siamese = siamese}, 3);
+  for (const auto& [siamese, attention] : {std::pair{false, 0}, {true, 0}, {false, 19}, {true, 19}}) {
+    const Model model =
+        testing::tiny_bilstm({.width = 37, .size = 21, .siamese = siamese, .attention = attention}, 3);
     RaggedBatch batch = testing::random_batch(rng, 150, 40, model.description.embedding.vocab_size);
     for (int64_t i = 0; siamese && i < batch.num_sequences(); ++i) {
       if (i == 0) batch.type_ids.assign(batch.ids.size(), 0);

@@ -14,7 +14,7 @@ from program import SOURCE, run
 from rank_runs import write_inputs
 
 TEACHES = ("distill", "theseus")
-LEARNS = ("mutual", "byot")  # of itself
+LEARNS = ("mutual", "byot", "multitask")  # of itself
 
 # What a teacher of four layers, four heads and a width of 32 needs otherwise.
 NARROW = ["steps.0.hidden=16", 'steps.0.heads="4"', 'steps.0.intermediate="32"']
@@ -41,7 +41,8 @@ INVERTED = {"model_type": "mobilebert", "embedding_size": 12, "hidden_size": 32,
 BOTTLENECKED = {"intra_bottleneck_size": 16, "intermediate_size": 32}
 # Students that are not carved: what they are instead of two layers.
 BILSTM = ["steps.0.units=12", "steps.0.embedding=16"]
-OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM}
+ATTENTIVE = ["steps.2.units=12", "steps.2.embedding=16", "steps.2.attention_units=8"]
+OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM, "attentive-bilstm": ATTENTIVE}
 SENTENCES, MASKED_STEPS = 400, 5
 
 
@@ -164,6 +165,9 @@ def in_miniature(recipe, plan, work, teacher):
         elif step["method"] == "pretrain":
             sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32",
                      f"steps.{i}.max_length=32"]
+        elif step["method"] == "multitask":
+            both = json.dumps([str(work / "data")] * 2)
+            sets += [f"steps.{i}.data={both}", f"steps.{i}.epochs=1", f"steps.{i}.max_length=32"]
         elif "epochs" in step:
             texts = step["task"] in ("texts", "masked-lm")
             sets += [f"steps.{i}.data={work / 'data' / 'texts.txt' if texts else work / 'data'}", f"steps.{i}.precision=fp32",
@@ -194,8 +198,9 @@ def check_recipe(recipe, work, teacher):
     step = plan["steps"][number]
     # All sentences in batches: so many steps were taken, and a student of a classifier was compared with its teacher.
     agreement = taught["measured"]["top1"]
-    compared = names[number] in TEACHES and step["task"] != "texts" and step["teacher"] != "teacher"
-    steps = MASKED_STEPS if step["task"] == "masked-lm" else -(-SENTENCES // step["batch_size"])
+    several = names[number] == "multitask"
+    compared = several or names[number] in TEACHES and step["task"] != "texts" and step["teacher"] != "teacher"
+    steps = MASKED_STEPS if step.get("task") == "masked-lm" else -(-SENTENCES // step["batch_size"]) * (2 if several else 1)
     if taught["details"]["steps"] != steps or (agreement is not None) != compared:
         sys.exit(f"{recipe.stem}: {taught}")
     again = run_recipe(recipe, sets, out)

@@ -17,7 +17,7 @@ from program import SKIPPED, SOURCE, cache, program
 
 FENCE = re.compile(r"(?:^<!-- (?P<kind>not run|needs): (?P<reason>[^\n]*?) -->\n+)?^```sh\n(?P<code>.*?)^```$",
                    re.MULTILINE | re.DOTALL)
-TRAINER = re.compile(r"penjing (finetune|pretrain|distill|theseus|mutual|byot)\b")
+TRAINER = re.compile(r"penjing (finetune|pretrain|distill|theseus|mutual|byot|multitask)\b")
 TEXTS = ["A cat sits on the mat.", "A kitten is sitting on a rug.", "The stock market fell on Monday.",
          "He plays the piano every evening.", "The recipe calls for two eggs and a cup of flour."]
 

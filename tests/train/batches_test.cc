@@ -71,6 +71,40 @@ TEST(Batches, ByTokensAStepHoldsAsManyAsFit) {
   EXPECT_EQ(long_one.num_steps(1), 2);  // an example longer than a step is a step
 }
 
+// Groups of 60 (each once an epoch), 25 (10 of them an epoch) and 4 (7 an epoch).
+TEST(Batches, AStepTakesExamplesOfOneGroup) {
+  const std::vector<Batches::Group> groups = {{60, 60}, {25, 10}, {4, 7}};
+  const Batches::Settings settings = {.batch_size = 8, .batch_tokens = 0, .seed = 4};
+  Batches batches(some_tokens(89), settings, groups);
+  constexpr int64_t kEpochs = 10;
+  const auto group_of = [](int64_t example) { return example < 60 ? 0 : example < 85 ? 1 : 2; };
+  std::vector<int64_t> seen(89);
+  std::vector<int> first_steps;
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    EXPECT_EQ(batches.num_steps(epoch + 1) - batches.num_steps(epoch), 8 + 2 + 1);
+    std::vector<int64_t> taken(3);
+    for (int64_t s = batches.num_steps(epoch); s < batches.num_steps(epoch + 1); ++s) {
+      const auto examples = batches.examples(s);
+      for (const int64_t i : examples) {
+        EXPECT_EQ(group_of(i), group_of(examples[0]));
+        ++taken[static_cast<std::size_t>(group_of(i))];
+        ++seen[static_cast<std::size_t>(i)];
+      }
+      if (s == batches.num_steps(epoch)) first_steps.push_back(group_of(examples[0]));
+    }
+    EXPECT_EQ(taken, (std::vector<int64_t>{60, 10, 7}));
+  }
+  // Each as often as the others of its group, but for a permutation in progress.
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const int64_t least = i < 60 ? 10 : i < 85 ? 4 : 17;
+    EXPECT_GE(seen[i], least) << i;
+    EXPECT_LE(seen[i], least + (i < 85 ? 0 : 1)) << i;
+  }
+  EXPECT_FALSE(std::ranges::all_of(first_steps, [&](int g) { return g == first_steps[0]; }));
+  Batches other(some_tokens(89), settings, groups);
+  for (const int64_t s : {50, 3}) EXPECT_TRUE(std::ranges::equal(other.examples(s), batches.examples(s)));
+}
+
 TEST(Batches, RefusesNoExamplesAndNoSize) {
   EXPECT_THROW(Batches({}, {}), Error);
   EXPECT_THROW(Batches({3}, {.batch_size = 0}), Error);

@@ -42,8 +42,9 @@ TEST(TrainRecurrent, GivesPyTorchsNumbersAndGradients) {
 
 TEST(TrainRecurrent, GivesWhatTheRuntimeGives) {
   Rng rng(4);
-  for (const bool siamese : {false, true}) {
-    const Model model = testing::tiny_bilstm({.width = 12, .size = 7, .siamese = siamese}, 2);
+  for (const auto& [siamese, attention] : {std::pair{false, 0}, {true, 0}, {false, 5}, {true, 5}}) {
+    const Model model =
+        testing::tiny_bilstm({.width = 12, .size = 7, .siamese = siamese, .attention = attention}, 2);
     RaggedBatch ragged = testing::random_batch(rng, 40, 25, model.description.embedding.vocab_size);
     if (siamese) {
       ragged.type_ids.assign(ragged.ids.size(), 0);

@@ -21,8 +21,8 @@ namespace penjing {
 namespace {
 
 struct Params {
-  int64_t units = 150, embedding = 300, dense = 200, seed = 1;
-  std::string embeddings = "pca";
+  int64_t units = 150, embedding = 300, dense = 200, attention_units = 150, seed = 1;
+  std::string embeddings = "pca", pooling = "ends";
   bool siamese = false;
 
   template <class Visitor>
@@ -32,6 +32,9 @@ struct Params {
     v.integer("dense", dense, 1, kMaxWidth, "bilstm: of the layer before the classes");
     v.choice("embeddings", embeddings, {"pca", "random"},
              "bilstm: the teacher's by principal components, or fresh ones");
+    v.choice("pooling", pooling, {"ends", "attention"},
+             "bilstm: the classifier reads the LSTM's last states, or all of them by attention");
+    v.integer("attention_units", attention_units, 1, kMaxWidth, "bilstm: inner width of the attention");
     v.flag("siamese", siamese, "bilstm: for pairs: each text by itself, then compared");
     v.integer("seed", seed, 0, INT32_MAX, "of fresh weights");
   }
@@ -94,11 +97,13 @@ Model apply(const Model& teacher, const Json& resolved, MethodContext& context, 
                                {"hidden_size", params.units},
                                {"dense_size", params.dense},
                                {"siamese", params.siamese},
+                               {"pooling", params.pooling},
                                {"vocab_size", words.vocab_size},
                                {"max_position_embeddings", teacher.description.max_positions},
                                {"hidden_dropout_prob", 0.1},
                                // Of a head that training gives: about what +-1 / sqrt(300) has.
                                {"initializer_range", 0.04}});
+  if (params.pooling == "attention") model.config.set("attention_size", params.attention_units);
   const HeadSpec* classifier = teacher.description.find_head(HeadKind::kSequenceClassifier);
   if (classifier != nullptr) {
     model.config.set("architectures", Json(Json::Array{Json("BiLstmForSequenceClassification")}));
@@ -124,7 +129,10 @@ Model apply(const Model& teacher, const Json& resolved, MethodContext& context, 
     draw_linear(model, *spec, 1 / std::sqrt(static_cast<double>(params.units)), seed);
   }
   for (const HeadSpec& head : d.heads) {
-    for (const LinearSpec* spec : {&head.dense, &head.projection})
+    std::vector<const LinearSpec*> layers = {&head.dense, &head.projection};
+    if (head.input == HeadInput::kAttended)
+      layers.insert(layers.end(), {&head.attention, &head.attention_score});
+    for (const LinearSpec* spec : layers)
       draw_linear(model, *spec, 1 / std::sqrt(static_cast<double>(spec->in)), seed);
   }
   complete_model(model);

@@ -259,6 +259,8 @@ void quantize_model(Model& model, const Params& params, MethodContext& context, 
     }
   }
   const auto stays = [&](const HeadSpec& head) {
+    if (head.input == HeadInput::kAttended)
+      ignored.insert(ignored.end(), {head.attention.name, head.attention_score.name});
     if (head.has_dense) ignored.push_back(head.dense.name);
     if (head.has_projection) ignored.push_back(head.projection.name);
   };

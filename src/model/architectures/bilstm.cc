@@ -1,12 +1,15 @@
 // BiLSTM (Tang et al. 2019, "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks"; ours
 // on disk): word piece embeddings, one bidirectional LSTM, and of its last states a dense layer with ReLU and
 // the classes. With "siamese" the two texts of a pair pass through it by themselves and the classifier reads
-// (h1, h2, |h1 - h2|, h1 * h2), figure 2 of the paper. Tensors: embeddings.word_embeddings.weight [V, E];
+// (h1, h2, |h1 - h2|, h1 * h2), figure 2 of the paper. With "pooling": "attention" it reads not the last
+// states but a weighted sum of all (HeadInput::kAttended). Tensors: embeddings.word_embeddings.weight [V, E];
 // encoder.forward.input.weight [4 H, E], .bias [4 H], encoder.forward.hidden.weight [4 H, H] and the same of
-// encoder.backward, gates in PyTorch's order; dense, classifier.
+// encoder.backward, gates in PyTorch's order; pooling.attention [A, 2 H], pooling.score [1, A]; dense,
+// classifier.
 //
-// config.json: embedding_size E, hidden_size H of a direction, dense_size, siamese, vocab_size,
-// max_position_embeddings (tokens it reads; there are no positions).
+// config.json: embedding_size E, hidden_size H of a direction, dense_size, siamese, pooling ("ends" where
+// there is none) and attention_size A, vocab_size, max_position_embeddings (tokens it reads; there are no
+// positions).
 #include "base/error.h"
 #include "model/architectures.h"
 
@@ -18,6 +21,10 @@ Description describe_bilstm(const Json& config, const TensorMap& tensors) {
   const int64_t width = config_int(config, "embedding_size", 1, kMaxWidth);
   const int64_t size = config_int(config, "hidden_size", 1, kMaxWidth / 4);
   const bool siamese = config_bool_or(config, "siamese", false);
+  const std::string pooling = config_string_or(config, "pooling", "ends");
+  const bool attends = pooling == "attention";
+  if (!attends && pooling != "ends")
+    fail(ErrorKind::kFormat, "config.json: pooling \"{}\"; wanted \"ends\" or \"attention\"", pooling);
   Description d;
   d.family = "bilstm";
   d.hidden_size = 2 * size;
@@ -43,7 +50,13 @@ Description describe_bilstm(const Json& config, const TensorMap& tensors) {
     const int64_t dense = config_int(config, "dense_size", 1, kMaxWidth);
     HeadSpec head;
     head.kind = HeadKind::kSequenceClassifier;
-    head.input = siamese ? HeadInput::kCompared : HeadInput::kEnds;
+    head.input = attends ? HeadInput::kAttended : HeadInput::kEnds;
+    head.compares = siamese;
+    if (attends) {
+      const int64_t inner = config_int(config, "attention_size", 1, kMaxWidth);
+      head.attention = {"pooling.attention", 2 * size, inner, true};
+      head.attention_score = {"pooling.score", inner, 1, false};
+    }
     head.has_dense = true;
     head.dense = {"dense", (siamese ? 8 : 2) * size, dense, true};
     head.activation = Activation::kRelu;
