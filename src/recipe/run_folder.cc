@@ -56,9 +56,10 @@ StepState step_from_json(const Json& json, const std::string& where) {
 RunFolder RunFolder::create(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::exists(path, error) && !is_run_folder(path)) {
-    // A run that was killed before its recipe was written has the lock file only.
+    // A run that was killed before its recipe was written has no step, and maybe the lock file.
     for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
       if (entry.path().filename() == FolderLock::kFile || is_temporary(entry.path())) continue;
+      if (entry.path().filename() == "steps" && std::filesystem::is_empty(entry.path(), error)) continue;
       fail(ErrorKind::kInput, "{}: exists and is not the folder of a run; choose another name",
            path.string());
     }

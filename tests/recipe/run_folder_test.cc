@@ -81,5 +81,17 @@ TEST(RunFolders, StateReadsBack) {
   EXPECT_THROW((void)read_run_state(folder.path()), Error);
 }
 
+// Killed between its first system calls, a run leaves no more than this, and is begun again.
+TEST(RunFolders, WhatAKilledBeginningLeavesIsTaken) {
+  const TestFolder folder("run-begun");
+  const std::filesystem::path run = folder / "run";
+  std::filesystem::create_directories(run / "steps");
+  (void)RunFolder::create(run);
+  const std::filesystem::path other = folder / "other";
+  std::filesystem::create_directories(other / "steps" / "1-quantize");
+  EXPECT_NE(error_of([&] { (void)RunFolder::create(other); }).find("not the folder of a run"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace penjing
