@@ -326,10 +326,7 @@ class Run {
     if (std::isfinite(step.loss)) {  // else it was left out
       since_.loss += step.loss;
       ++since_steps_;
-      for (const auto& [name, value] : step.details) {
-        since_.details[name] += value;
-        ++since_told_[name];
-      }
+      for (const auto& [name, value] : step.details) since_.details[name] += value, ++since_told_[name];
     }
     since_.tokens += step.tokens;
     since_.seconds += step.seconds;
