@@ -135,7 +135,9 @@ TEST_F(Multitask, AStepIsOneTasksOnTheSharedEncoder) {
     ASSERT_EQ(got.defined(), entry.tensor.grad().defined()) << entry.name;
     if (!got.defined()) continue;
     EXPECT_TRUE(got.equal(entry.tensor.grad())) << entry.name;
-    if (head) EXPECT_FALSE(network->parameters.at(entry.name).grad().defined()) << entry.name;
+    if (head) {
+      EXPECT_FALSE(network->parameters.at(entry.name).grad().defined()) << entry.name;
+    }
     ++compared;
   }
   EXPECT_GT(compared, 30u);
