@@ -24,16 +24,17 @@ class DistillCommand : public testing::TinyTrainingTest {
   }
   ProgramResult distill(const std::string& out, const std::vector<std::string>& more,
                         bool interrupt = false) const {
-    return train({"distill", path("model"), "--teacher", path("teacher"), "--epochs", "15", "--answers", "none"},
-                 out, more, interrupt);
+    return train(
+        {"distill", path("model"), "--teacher", path("teacher"), "--epochs", "15", "--answers", "none"}, out,
+        more, interrupt);
   }
 };
 
 TEST_F(DistillCommand, ADryRunAsksTheTeacherForAFewAnswersOnly) {
   const ProgramResult tried = distill("out", {"--dry-run"});
   ASSERT_EQ(tried.status, 0) << tried.err;
-  for (const char* part :
-       {"32 examples x 2 numbers", "to ask for them takes about", "120 steps at", "nothing was written"})
+  for (const char* part : {"the teacher's answers: 32 examples", "to ask for them takes about",
+                           "120 steps at", "nothing was written"})
     EXPECT_NE(tried.out.find(part), std::string::npos) << tried.out;
   EXPECT_FALSE(fs::exists(path("out.training")));
 }
@@ -79,7 +80,7 @@ TEST_F(DistillCommand, TeachesABiLstm) {
                                      "--out",          path("taught"),
                                      "--losses",       R"([{"loss": "mse", "params": {"of": "logits"}}])",
                                      "--label-weight", "0",
-                                     "--answers", "none"};
+                                     "--answers",      "none"};
   std::vector<std::string> finetune = {"finetune", path("bilstm"), "--out", path("tuned")};
   for (auto* command : {&distil, &finetune}) {
     command->insert(command->end(), how.begin(), how.end());

@@ -112,7 +112,7 @@ TEST_F(Pretrain, AFreshModelByItsConfig) {
   ASSERT_EQ(done.status, 0) << done.err;
   const auto& curve = Json::parse(done.out, "report").find("curve")->as_array("curve");
   EXPECT_LT(curve.back().find("loss")->as_double("loss"),
-            0.8 * curve.front().find("loss")->as_double("loss"));
+            0.93 * curve.front().find("loss")->as_double("loss"));
   const Model model = read_model(work_ / "out");
   EXPECT_EQ(model.description.family, "mobilebert");
   EXPECT_EQ(model.description.embedding.vocab_size,

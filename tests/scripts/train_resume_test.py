@@ -181,6 +181,7 @@ def full_disk(work, wanted):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
+    os.environ["PENJING_RUNS"] = str(work.folder / "full.sqlite")  # a ledger of many runs is larger than that
     said = work.finish(out, "--resume", status=6, before=limit)
     if "model.safetensors" not in said:
         sys.exit(f"full disk: {said}")

@@ -1,4 +1,5 @@
-// Optimizers against torch.optim's numbers (adamw, sgd, adadelta) and the paper's formula in double (lamb), stored.
+// Optimizers against torch.optim's numbers (adamw, sgd, adadelta) and the paper's formula in double (lamb),
+// stored.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
