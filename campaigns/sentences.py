@@ -118,6 +118,16 @@ def scores_of(args, model, dimensions=0):
     return out
 
 
+def models_of(out):
+    """What a run of a recipe left: the student before and after it has learned, and in integers where it has them."""
+    steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
+    found = {"untaught": next(s for s in steps if s.name.endswith(("-student", "-static_embeddings"))),
+             "fp32": next(s for s in steps if s.name.endswith("-distill"))}
+    if steps[-1].name.endswith("-quantize"):
+        found["int8"] = out / "model"
+    return found
+
+
 def run(args, student):
     result = RESULTS / f"{student}.json"
     if result.exists():
@@ -133,17 +143,12 @@ def run(args, student):
                    *(("-t", args.threads) if args.threads else ())])
     record = {"student": student, "teacher": teacher,
               "seconds": {s["name"]: s["seconds"] for s in report["steps"]}, "wall": time.time() - begin, **where_and_when()}
-    steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
-    taught = next(s for s in steps if s.name.endswith("-distill"))
-    untaught = next(s for s in steps if s.name.endswith(("-student", "-static_embeddings")))
-    record["untaught"] = scores_of(args, untaught)
-    record["fp32"] = scores_of(args, taught)
-    record["dimensions"] = {str(d): scores_of(args, taught, d)
+    models = models_of(out)
+    record.update((form, scores_of(args, model)) for form, model in models.items())
+    record["dimensions"] = {str(d): scores_of(args, models["fp32"], d)
                             for d in ((96, 192) if teacher == "mpnet" and "static" not in student else (64, 128))}
-    if steps[-1].name.endswith("-quantize"):
-        record["int8"] = scores_of(args, out / "model")
-    record["bytes"] = {form: sum(f.stat().st_size for f in pathlib.Path(path).glob("*.safetensors"))
-                       for form, path in (("fp32", taught), ("int8", out / "model")) if form in record}
+    record["bytes"] = {form: sum(f.stat().st_size for f in model.glob("*.safetensors"))
+                       for form, model in models.items() if form != "untaught"}
     RESULTS.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(record, indent=1) + "\n")
     write_table()
@@ -167,11 +172,9 @@ def measure(args):
             continue
         record = json.loads(path.read_text())
         out = cache() / "models" / "sentences" / student
-        steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
-        forms = {"fp32": next(s for s in steps if s.name.endswith("-distill")), "int8": out / "model"}
         record["speed"] = {"measured": where_and_when()}
-        for form, model in forms.items():
-            if form not in record:
+        for form, model in models_of(out).items():
+            if form == "untaught":
                 continue
             timed = call([args.penjing, "bench", model, "--against", cache() / "models" / teacher, "--shapes",
                           "1x16,1x128,32xvar", "--no-cold-start", "--json", "--quiet"])

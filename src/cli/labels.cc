@@ -15,7 +15,7 @@ std::string label_of(const Model& model, int64_t index) {
 
 std::vector<ScoredLabel> score_labels(const Model& model, std::span<const float> logits, bool raw) {
   const std::string type = config_string_or(model.config, "problem_type", "");
-  const bool sigmoid = logits.size() == 1 || type == "multi_label_classification";
+  const bool sigmoid = logits.size() == 1 || is_multi_label(model.config);
   const double highest = *std::max_element(logits.begin(), logits.end());
   double total = 0;
   for (const float x : logits) total += std::exp(x - highest);

@@ -61,11 +61,11 @@ void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, O
                  const std::string& label, const VisitRows& visit, Tap* tap, int64_t batch_tokens,
                  int64_t prompt_length) {
   Progress progress(label, static_cast<int64_t>(encodings.size()), "texts");
-  predict_all(predictor, encodings, kind, progress, visit, tap, batch_tokens, prompt_length);
+  predict_all(predictor, encodings, kind, &progress, visit, tap, batch_tokens, prompt_length);
 }
 
 void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
-                 Progress& progress, const VisitRows& visit, Tap* tap, int64_t batch_tokens,
+                 Progress* progress, const VisitRows& visit, Tap* tap, int64_t batch_tokens,
                  int64_t prompt_length) {
   std::vector<std::size_t> order(encodings.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -92,7 +92,7 @@ void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, O
       const int64_t first = result.row_offsets[i - at], last = result.row_offsets[i - at + 1];
       visit(order[i], result.values.data() + first * result.dim, last - first, result.dim);
     }
-    progress.advance(static_cast<int64_t>(end - at));
+    if (progress != nullptr) progress->advance(static_cast<int64_t>(end - at));
     at = end;
   }
 }

@@ -42,9 +42,9 @@ using VisitRows = std::function<void(std::size_t index, const float* rows, int64
 void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
                  const std::string& label, const VisitRows& visit, Tap* tap = nullptr,
                  int64_t batch_tokens = kBatchTokens, int64_t prompt_length = 0);
-// The same as a part of longer work, which has its own progress.
+// The same as a part of longer work, which has its own progress (null: and tells of more than texts).
 void predict_all(Predictor& predictor, const std::vector<Encoding>& encodings, OutputKind kind,
-                 Progress& progress, const VisitRows& visit, Tap* tap = nullptr,
+                 Progress* progress, const VisitRows& visit, Tap* tap = nullptr,
                  int64_t batch_tokens = kBatchTokens, int64_t prompt_length = 0);
 
 }  // namespace penjing::cli

@@ -6,6 +6,7 @@
 #include "distill/soft_targets.h"
 #include "model/exits.h"
 #include "train/head_parts.h"
+#include "train/packed_batch.h"
 
 namespace penjing::distill {
 
@@ -22,7 +23,7 @@ FirstTokens first_tokens(const train::Objective& task, std::span<const int64_t> 
   int64_t begin = 0;
   for (const int64_t i : examples) {
     rows.push_back(begin);
-    keys.push_back(i << 20);
+    keys.push_back(train::row_key(i, 0));
     begin += static_cast<int64_t>(task.sequences(i).front().ids.size());
   }
   return {at::tensor(rows, at::kLong).to(device), at::tensor(keys, at::kLong).to(device)};

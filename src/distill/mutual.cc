@@ -6,6 +6,7 @@
 #include "distill/mutual_objective.h"
 #include "distill/teacher_fit.h"
 #include "io/model_folder.h"
+#include "model/architectures.h"
 #include "model/exits.h"
 #include "train/prepared_training.h"
 
@@ -51,10 +52,7 @@ void prepare(const MutualSettings& settings, const std::string& beside, train::T
   if (logits_of(first) == 0) {
     fail(ErrorKind::kUnsupported, "mutual: the task has no logits that peers could tell each other");
   }
-  const Json* problem = first.config.find("problem_type");
-  const bool many = problem != nullptr && problem->is_string() &&
-                    problem->as_string("problem_type") == "multi_label_classification";
-  if (many || first.description.find_head(HeadKind::kQuestionAnswering) != nullptr) {
+  if (is_multi_label(first.config) || first.description.find_head(HeadKind::kQuestionAnswering) != nullptr) {
     fail(ErrorKind::kUnsupported, "mutual: the task's logits are not one distribution a row");
   }
   std::vector<std::string> names = settings.others;

@@ -37,6 +37,7 @@ void add_prefix(Description& d, const std::string& prefix) {
     rename(head.norm.name);
     rename(head.projection.name);
     rename(head.projection_bias);
+    rename(head.projection_rest);
   }
 }
 

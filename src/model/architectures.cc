@@ -75,6 +75,19 @@ std::string config_string_or(const Json& config, std::string_view key, std::stri
   return value == nullptr || value->is_null() ? std::string(fallback) : value->as_string(where(key));
 }
 
+int64_t config_heads(const Json& config, std::string_view key, std::string_view width_key) {
+  const int64_t width = config_int(config, width_key, 1, kMaxWidth);
+  const int64_t heads = config_int(config, key, 1, kMaxWidth);
+  if (width % heads != 0) {
+    fail(ErrorKind::kFormat, "config.json: {} {} is not a multiple of {} {}", width_key, width, key, heads);
+  }
+  return heads;
+}
+
+bool is_multi_label(const Json& config) {
+  return config_string_or(config, "problem_type", "") == "multi_label_classification";
+}
+
 Activation config_activation(const Json& config, std::string_view key, std::string_view fallback) {
   const std::string name = config_string_or(config, key, fallback);
   if (name == "gelu" || name == "gelu_python") return Activation::kGelu;

@@ -44,6 +44,10 @@ int64_t config_int_or(const Json& config, std::string_view key, int64_t fallback
 double config_double_or(const Json& config, std::string_view key, double fallback, double min, double max);
 bool config_bool_or(const Json& config, std::string_view key, bool fallback);
 std::string config_string_or(const Json& config, std::string_view key, std::string_view fallback);
+// Attention heads; kFormat where they do not divide the width evenly.
+int64_t config_heads(const Json& config, std::string_view key, std::string_view width_key);
+// Whether problem_type says that several classes may hold at once.
+bool is_multi_label(const Json& config);
 Activation config_activation(const Json& config, std::string_view key, std::string_view fallback);
 
 // Widths of one layer after compression: compression_config.layers[layer] (0 = absent), else pruned_heads,

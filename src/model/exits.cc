@@ -38,8 +38,7 @@ void check_exits(const std::vector<int64_t>& layers, const Model& model) {
       classifier->input != HeadInput::kFirstToken) {
     fail(ErrorKind::kFormat, "{}: the model has no classifier of its first token", kWhere);
   }
-  const bool many = config_string_or(model.config, "problem_type", "") == "multi_label_classification";
-  if (classifier->projection.out < 2 || many)
+  if (classifier->projection.out < 2 || is_multi_label(model.config))
     fail(ErrorKind::kFormat, "{}: the model's classifier does not choose one of several classes", kWhere);
   const int64_t most = model.description.num_layers - 1;
   int64_t last = 0;

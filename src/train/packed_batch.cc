@@ -27,7 +27,7 @@ PackedBatch pack(const RaggedBatch& batch, std::vector<int64_t> samples, at::Dev
       ids[i] = batch.ids[i];
       if (!batch.type_ids.empty()) types[i] = batch.type_ids[i];
       positions[i] = i - batch.offsets[s];
-      keys[i] = samples[s] << 20 | positions[i];
+      keys[i] = row_key(samples[s], positions[i]);
     }
   }
   for (at::Tensor* tensor : {&packed.ids, &packed.types, &packed.positions, &packed.row_keys})

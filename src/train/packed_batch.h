@@ -8,6 +8,11 @@
 
 namespace penjing::train {
 
+// Names a token's row: its sequence's number in the data set, and its position there.
+inline int64_t row_key(int64_t sample, int64_t position) {
+  return sample << 20 | position;
+}
+
 // Sequences of one forward, packed end to end without padding, as the network reads them; its tensors lie on
 // the network's device.
 struct PackedBatch {
@@ -16,7 +21,7 @@ struct PackedBatch {
   // Names each sequence in the data set, over all ranks: with the position it keys the dropout
   // (random_key.h). Several sequences of one example (pairs of texts) have different numbers.
   std::vector<int64_t> samples;  // [sequences]
-  at::Tensor row_keys;           // [tokens], int64: samples[i] << 20 | position
+  at::Tensor row_keys;           // [tokens], int64: row_key()
 
   std::vector<int64_t> prompts;  // [sequences]: tokens of each one's prompt; empty: none
 

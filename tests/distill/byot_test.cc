@@ -10,11 +10,11 @@
 
 #include "base/error.h"
 #include "distill/byot_objective.h"
-#include "distill/methods.h"
 #include "io/model_folder.h"
 #include "model/exits.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/applied_step.h"
 #include "tests/train/tiny_network.h"
 #include "train/new_head.h"
 
@@ -201,22 +201,13 @@ TEST_F(Byot, TheResultHasExitsThatWereTrained) {
 }
 
 TEST_F(Byot, AsAStepItGivesTheSame) {
-  const auto methods = distill::distillation_methods();
-  const auto found = std::find_if(methods.begin(), methods.end(), [](const Method* method) {
-    return std::string_view(method->name) == "byot";
-  });
-  ASSERT_NE(found, methods.end());
-  const Json params = resolve_params(**found, Json::object({{"task", "classification"},
-                                                            {"data", work_.path().string()},
-                                                            {"epochs", 2},
-                                                            {"batch_size", 4},
-                                                            {"learning_rate", 2e-3}}));
-  MethodContext context;
-  context.work_folder = work_ / "work";
-  context.threads = 1;
-  context.note = kQuiet;
-  MethodReport report;
-  const Model stepped = (*found)->apply(read_model(work_ / "model"), params, context, report);
+  const Json given = Json::object({{"task", "classification"},
+                                   {"data", work_.path().string()},
+                                   {"epochs", 2},
+                                   {"batch_size", 4},
+                                   {"learning_rate", 2e-3}});
+  const auto [stepped, report] =
+      testing::apply_step("byot", read_model(work_ / "model"), given, work_ / "work");
   EXPECT_EQ(read_exits(stepped).size(), 3u);
   (void)distill::byot(settings("out"), kQuiet);
   for (const auto& [name, tensor] : read_model(work_ / "out").tensors) {

@@ -11,6 +11,7 @@
 #include "io/model_folder.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/applied_step.h"
 #include "train/finetune.h"
 
 namespace penjing {
@@ -195,21 +196,16 @@ TEST_F(Distill, WhatDoesNotFitIsRefused) {
 
 TEST_F(Distill, AsAStepItGivesTheSame) {
   const std::string teacher = write_contrary("answers.npy");
-  const Method& method = *distill::distillation_methods().front();
-  const Json params = resolve_params(method, Json::object({{"task", "classification"},
-                                                           {"data", work_.path().string()},
-                                                           {"teacher", teacher},
-                                                           {"losses", "kd"},
-                                                           {"label_weight", 0},
-                                                           {"epochs", 2},
-                                                           {"batch_size", 4},
-                                                           {"learning_rate", 2e-3}}));
-  MethodContext context;
-  context.work_folder = work_ / "work";
-  context.threads = 1;
-  context.note = kQuiet;
-  MethodReport report;
-  const Model stepped = method.apply(read_model(work_ / "model"), params, context, report);
+  const Json given = Json::object({{"task", "classification"},
+                                   {"data", work_.path().string()},
+                                   {"teacher", teacher},
+                                   {"losses", "kd"},
+                                   {"label_weight", 0},
+                                   {"epochs", 2},
+                                   {"batch_size", 4},
+                                   {"learning_rate", 2e-3}});
+  const Model stepped =
+      testing::apply_step("distill", read_model(work_ / "model"), given, work_ / "work").model;
   distill::DistillSettings s = settings("out", teacher);
   s.losses = Json::parse(R"([{"loss": "kd"}])", "losses");
   s.label_weight = 0;

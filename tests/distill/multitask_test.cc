@@ -11,12 +11,12 @@
 
 #include "base/error.h"
 #include "compress/params.h"
-#include "distill/methods.h"
 #include "distill/multitask_objective.h"
 #include "distill/multitask_params.h"
 #include "io/model_folder.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/applied_step.h"
 #include "tests/train/tiny_network.h"
 
 namespace penjing {
@@ -222,20 +222,10 @@ TEST_F(Multitask, GoesOnToTheSameBytes) {
 }
 
 TEST_F(Multitask, AsAStepItGivesTheFirstTasksModel) {
-  const auto methods = distill::distillation_methods();
-  const auto found = std::find_if(methods.begin(), methods.end(), [](const Method* method) {
-    return std::string_view(method->name) == "multitask";
-  });
-  ASSERT_NE(found, methods.end());
   Json short_one = given();
   short_one.set("epochs", 1);
-  MethodContext context;
-  context.work_folder = work_ / "work";
-  context.threads = 1;
-  context.note = kQuiet;
-  MethodReport report;
-  const Model stepped =
-      (*found)->apply(read_model(work_ / "model"), resolve_params(**found, short_one), context, report);
+  const auto [stepped, report] =
+      testing::apply_step("multitask", read_model(work_ / "model"), short_one, work_ / "work");
   EXPECT_NE(report.details.find("scores")->find("colour.accuracy"), nullptr);
   (void)distill::multitask(settings(short_one, "out"), kQuiet);
   for (const auto& [name, tensor] : read_model(work_ / "out" / "verb").tensors) {

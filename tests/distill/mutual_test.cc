@@ -8,12 +8,12 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "distill/methods.h"
 #include "distill/mutual_objective.h"
 #include "distill/outputs_tap.h"
 #include "io/model_folder.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/applied_step.h"
 #include "tests/train/tiny_network.h"
 
 namespace penjing {
@@ -168,22 +168,13 @@ TEST_F(Mutual, TheBestIsTheResultAndTheOthersLieBesideIt) {
 }
 
 TEST_F(Mutual, AsAStepItGivesTheBest) {
-  const auto methods = distill::distillation_methods();
-  const auto found = std::find_if(methods.begin(), methods.end(), [](const Method* method) {
-    return std::string_view(method->name) == "mutual";
-  });
-  ASSERT_NE(found, methods.end());
-  const Json params = resolve_params(**found, Json::object({{"task", "classification"},
-                                                            {"data", work_.path().string()},
-                                                            {"epochs", 2},
-                                                            {"batch_size", 4},
-                                                            {"learning_rate", 2e-3}}));
-  MethodContext context;
-  context.work_folder = work_ / "work";
-  context.threads = 1;
-  context.note = kQuiet;
-  MethodReport report;
-  const Model stepped = (*found)->apply(read_model(work_ / "model"), params, context, report);
+  const Json given = Json::object({{"task", "classification"},
+                                   {"data", work_.path().string()},
+                                   {"epochs", 2},
+                                   {"batch_size", 4},
+                                   {"learning_rate", 2e-3}});
+  const auto [stepped, report] =
+      testing::apply_step("mutual", read_model(work_ / "model"), given, work_ / "work");
   EXPECT_EQ(report.details.find("peers")->as_array("peers").size(), 2u);
   distill::MutualSettings s = settings("out");
   s.training.loop.epochs = 2;

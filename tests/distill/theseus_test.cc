@@ -7,11 +7,11 @@
 
 #include "base/error.h"
 #include "compress/model_sizes.h"
-#include "distill/methods.h"
 #include "distill/theseus_objective.h"
 #include "io/model_folder.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/applied_step.h"
 #include "tests/train/tiny_network.h"
 #include "train/finetune.h"
 #include "train/parameter_rules.h"
@@ -240,25 +240,15 @@ TEST_F(Theseus, TheResultIsTheStudentWithLearnedLayers) {
 }
 
 TEST_F(Theseus, AsAStepItGivesTheSame) {
-  const auto methods = distill::distillation_methods();
-  const auto found = std::find_if(methods.begin(), methods.end(), [](const Method* method) {
-    return std::string_view(method->name) == "theseus";
-  });
-  ASSERT_NE(found, methods.end());
-  const Json params = resolve_params(**found, Json::object({{"task", "classification"},
-                                                            {"data", work_.path().string()},
-                                                            {"replacing", "constant"},
-                                                            {"replacing_rate", 0.5},
-                                                            {"epochs", 2},
-                                                            {"batch_size", 4},
-                                                            {"learning_rate", 1e-3}}));
-  MethodContext context;
-  context.work_folder = work_ / "work";
-  context.threads = 1;
-  context.note = kQuiet;
-  context.first_model = work_ / "teacher";
-  MethodReport report;
-  const Model stepped = (*found)->apply(student_, params, context, report);
+  const Json given = Json::object({{"task", "classification"},
+                                   {"data", work_.path().string()},
+                                   {"replacing", "constant"},
+                                   {"replacing_rate", 0.5},
+                                   {"epochs", 2},
+                                   {"batch_size", 4},
+                                   {"learning_rate", 1e-3}});
+  const auto [stepped, report] =
+      testing::apply_step("theseus", student_, given, work_ / "work", work_ / "teacher");
   distill::TheseusSettings s = settings("out");
   s.replacing = {Replacing::Kind::kConstant, 0.5, 0, 0.5};
   s.training.loop.epochs = 2;

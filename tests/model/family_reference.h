@@ -6,13 +6,13 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "model/model.h"
-#include "tests/model/mpnet_reference.h"
+#include "tests/model/formula_weights.h"
 #include "text/ragged_batch.h"
 
 namespace penjing::testing {
 
 // tests/data/<family>_reference.json: what transformers computes with tiny models of a family, of several
-// shapes, on a few sequences; written by tools/oracles/<family>_reference.py. Weights are the formula of
+// shapes, on a few sequences; written by tools/oracles/family_reference.py. Weights are the formula of
 // their names.
 class FamilyReference {
  public:
@@ -48,11 +48,7 @@ class FamilyReference {
         for (const Json& size : sizes.as_array("shape")) wanted.push_back(size.as_int("shape"));
         const std::string canonical = encoder ? stored.substr(prefix.size()) : stored;
         std::vector<float> values(static_cast<std::size_t>(element_count(wanted)));
-        const double centre = canonical.ends_with("LayerNorm.weight") ? 1 : 0;
-        for (std::size_t i = 0; i < values.size(); ++i) {
-          const double unit = static_cast<double>(formula_number(canonical, i) >> 40) / 16777216.0;
-          values[i] = static_cast<float>(centre + 0.2 * (unit - 0.5));
-        }
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = formula_weight(canonical, i);
         model.tensors.set(stored, Tensor::from_floats(wanted, values));
       }
     }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "model/model.h"
+#include "tests/model/formula_weights.h"
 
 namespace penjing::testing {
 
@@ -16,16 +17,6 @@ inline const Json& mpnet_reference() {
     return Json::parse(read_text_file(path, 1 << 20), path);
   }();
   return json;
-}
-
-// The formula of the oracles' weights and signs: splitmix64 of a hash of the name.
-inline uint64_t formula_number(const std::string& name, uint64_t i) {
-  uint64_t x = 0xcbf29ce484222325;
-  for (const char c : name) x = (x ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  x += (i + 1) * 0x9E3779B97F4A7C15;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
 }
 
 inline Json tiny_mpnet_config(const char* architecture) {
@@ -48,10 +39,8 @@ inline Model tiny_mpnet() {
   model.config = tiny_mpnet_config("MPNetForMaskedLM");
   const auto add = [&](const std::string& prefix, const std::string& name, const Shape& shape) {
     std::vector<float> values(static_cast<std::size_t>(element_count(shape)));
-    const double centre = name.ends_with("LayerNorm.weight") ? 1 : 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const double unit = static_cast<double>(formula_number(name, i) >> 40) / 16777216.0;
-      values[i] = static_cast<float>(centre + 0.2 * (unit - 0.5));
+      values[i] = formula_weight(name, i);
       if (name == "encoder.relative_attention_bias.weight") values[i] *= 10;
       if (name == "lm_head.layer_norm.weight") values[i] += 1;
     }

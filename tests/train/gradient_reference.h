@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string>
 
-#include "tests/model/mpnet_reference.h"
+#include "tests/model/formula_weights.h"
 #include "tests/train/reference_file.h"
 #include "train/parameters.h"
 

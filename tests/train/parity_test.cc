@@ -6,7 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "tests/train/reference_file.h"
+#include "tests/train/gradient_reference.h"
 #include "tests/train/tiny_network.h"
 #include "train/optimizer.h"
 #include "train/parameter_rules.h"
@@ -16,18 +16,10 @@ namespace penjing::train {
 namespace {
 
 using penjing::testing::doubles;
+using penjing::testing::formula_weight;
 using penjing::testing::Forwarding;
+using penjing::testing::gradient_distance;
 using penjing::testing::train_reference;
-
-// The formula of the oracle's weights and signs: splitmix64 of a hash of the name.
-uint64_t number(const std::string& name, uint64_t i) {
-  uint64_t x = 0xcbf29ce484222325;
-  for (const char c : name) x = (x ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  x += (i + 1) * 0x9E3779B97F4A7C15;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
 
 struct Head {
   const char* name;
@@ -58,11 +50,7 @@ Model make_model(const Head& head) {
                                {"num_labels", head.labels}});
   const auto add = [&](const std::string& name, const Shape& shape) {
     std::vector<float> values(static_cast<std::size_t>(element_count(shape)));
-    const double centre = name.ends_with("LayerNorm.weight") ? 1 : 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double unit = static_cast<double>(number(name, i) >> 40) / 16777216.0;
-      values[i] = static_cast<float>(centre + 0.2 * (unit - 0.5));
-    }
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = formula_weight(name, i);
     model.tensors.set(name, Tensor::from_floats(shape, values));
   };
   const auto layer = [&](const std::string& name, int64_t in, int64_t out) {
@@ -129,23 +117,6 @@ at::Tensor mean_loss(const Head& head, const Json& truths, const train::Network&
   return at::cross_entropy_loss(logits, at::tensor(classes, at::kLong));
 }
 
-// The norm of the difference to the stored tensor, estimated by its products with vectors of signs.
-double distance(const std::string& name, const at::Tensor& tensor, const Json& stored) {
-  const at::Tensor flat = tensor.detach().to(at::kDouble).contiguous();
-  const std::vector<double> wanted = doubles(*stored.find("probes"));
-  double square = 0;
-  for (std::size_t p = 0; p < wanted.size(); ++p) {
-    const std::string key = name + "#" + std::to_string(p);
-    double product = 0;
-    for (int64_t i = 0; i < flat.numel(); ++i) {
-      product += (number(key, static_cast<uint64_t>(i)) >> 63) != 0 ? -flat.data_ptr<double>()[i]
-                                                                    : flat.data_ptr<double>()[i];
-    }
-    square += (product - wanted[p]) * (product - wanted[p]);
-  }
-  return std::sqrt(square / static_cast<double>(wanted.size()));
-}
-
 class Parity : public ::testing::TestWithParam<Head> {};
 
 TEST_P(Parity, LossesGradientsAndStepsAreThoseOfPyTorch) {
@@ -183,7 +154,7 @@ TEST_P(Parity, LossesGradientsAndStepsAreThoseOfPyTorch) {
         // The gradient of a key's bias is mathematically zero.
         if (entry.name.ends_with("key.bias")) continue;
         const double norm = stored->find("norm")->as_double("norm");
-        EXPECT_LE(distance(entry.name, entry.tensor.grad(), *stored), 1e-4 * norm + 1e-6 * global)
+        EXPECT_LE(gradient_distance(entry.name, entry.tensor.grad(), *stored), 1e-4 * norm + 1e-6 * global)
             << entry.name;
       }
       EXPECT_EQ(compared, gradients.as_object("gradients").size());
@@ -194,7 +165,7 @@ TEST_P(Parity, LossesGradientsAndStepsAreThoseOfPyTorch) {
     for (const auto& [name, stored] : reference.find("parameters")->as_object("parameters")) {
       const double norm = stored.find("norm")->as_double("norm");
       if (name.ends_with("key.bias")) continue;  // AdamW makes steps of full size of its rounding errors
-      EXPECT_LE(distance(name, network->parameters.at(name), stored), 1e-5 * norm) << name;
+      EXPECT_LE(gradient_distance(name, network->parameters.at(name), stored), 1e-5 * norm) << name;
     }
   }
 }

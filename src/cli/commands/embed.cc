@@ -198,7 +198,7 @@ int run(const CommonOptions& common) {
     std::vector<std::vector<float>> rows(block.size());
     int64_t dim = 0;
     predict_all(
-        *loaded.predictor, block, kind, progress,
+        *loaded.predictor, block, kind, &progress,
         [&](std::size_t index, const float* values, int64_t num_rows, int64_t width) {
           dim = width;
           rows[index].assign(values, values + num_rows * width);

@@ -10,6 +10,7 @@
 #include "cli/labels.h"
 #include "cli/loaded_model.h"
 #include "data/table_writer.h"
+#include "model/architectures.h"
 
 namespace penjing::cli {
 
@@ -74,23 +75,9 @@ augment::Judge judge_by(LoadedModel& teacher) {
     how.ids_only = true;
     const std::vector<Encoding> encodings = encode_all(*teacher.tokenizer, *teacher.pool, texts, how);
     std::vector<std::vector<float>> logits(texts.size());
-    for (std::size_t begin = 0; begin < encodings.size();) {
-      RaggedBatch batch;
-      std::size_t end = begin;
-      for (; end < encodings.size(); ++end) {
-        const auto length = static_cast<int64_t>(encodings[end].ids.size());
-        if (end > begin && batch.num_tokens() + length > kBatchTokens) break;
-        batch.append(encodings[end].ids, encodings[end].type_ids);
-      }
-      Request request;
-      request.kind = OutputKind::kClassLogits;
-      const Prediction prediction = teacher.predictor->predict(batch, request);
-      for (std::size_t i = begin; i < end; ++i) {
-        const auto row = prediction.row(static_cast<int64_t>(i - begin));
-        logits[i].assign(row.begin(), row.end());
-      }
-      begin = end;
-    }
+    predict_all(
+        *teacher.predictor, encodings, OutputKind::kClassLogits, nullptr,
+        [&](std::size_t i, const float* row, int64_t, int64_t dim) { logits[i].assign(row, row + dim); });
     return logits;
   };
 }
@@ -101,10 +88,7 @@ int64_t classes_of(const LoadedModel& teacher) {
   if (head == nullptr)
     fail(ErrorKind::kUnsupported, "--teacher {}: no sequence classification head", options.teacher);
   const int64_t classes = head->projection.out;
-  const Json* problem = teacher.model.config.find("problem_type");
-  const bool many = problem != nullptr && problem->is_string() &&
-                    problem->as_string("problem_type") == "multi_label_classification";
-  if (classes < 2 || many)
+  if (classes < 2 || is_multi_label(teacher.model.config))
     fail(ErrorKind::kUnsupported, "--teacher {}: does not choose one of several classes", options.teacher);
   return classes;
 }

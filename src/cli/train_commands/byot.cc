@@ -40,16 +40,9 @@ int run(const CommonOptions& common) {
   distill::ByotSettings settings = given.settings();
   settings.training.model = model;
   options.put_into(settings.training, common);
-  train::FinetuneResult result;
-  const bool trained = run_training(
+  return train_and_print(
       options, common, [&] { return info_of(settings, given.exits); }, settings.training.eval_split,
-      [&](const Tell& tell, const OnStep& on_step) {
-        result = distill::byot(settings, tell, on_step);
-        return result.loop;
-      });
-  if (!trained) return kDone;
-  print_training(options, common, result.loop);
-  return kDone;
+      [&](const Tell& tell, const OnStep& on_step) { return distill::byot(settings, tell, on_step); });
 }
 
 }  // namespace

@@ -65,16 +65,9 @@ int run(const CommonOptions& common) {
     return kDone;
   }
   if (train::read_launch_environment().rank != 0) set_progress_style(ProgressStyle::kNone);
-  train::FinetuneResult result;
-  const bool trained = run_training(
+  return train_and_print(
       options, common, [&] { return info_of(settings); }, s.eval_split,
-      [&](const Tell& tell, const OnStep& on_step) {
-        result = distill::distill(settings, tell, on_step);
-        return result.loop;
-      });
-  if (!trained || result.rank != 0) return kDone;
-  print_training(options, common, result.loop);
-  return kDone;
+      [&](const Tell& tell, const OnStep& on_step) { return distill::distill(settings, tell, on_step); });
 }
 
 }  // namespace

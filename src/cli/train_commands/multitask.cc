@@ -48,15 +48,9 @@ int run(const CommonOptions& common) {
   distill::MultitaskSettings settings = read_params<distill::MultitaskParams>(resolved).settings();
   settings.training.model = student;
   options.put_into(settings.training, common);
-  train::FinetuneResult result;
-  const bool trained = run_training(
+  return train_and_print(
       options, common, [&] { return info_of(settings); }, settings.training.eval_split,
-      [&](const Tell& tell, const OnStep& on_step) {
-        result = distill::multitask(settings, tell, on_step);
-        return result.loop;
-      });
-  if (trained) print_training(options, common, result.loop);
-  return kDone;
+      [&](const Tell& tell, const OnStep& on_step) { return distill::multitask(settings, tell, on_step); });
 }
 
 }  // namespace

@@ -134,13 +134,22 @@ std::string training_summary(const TrainingOptions& options, const train::LoopRe
       result.stopped_early ? "; stopped early" : "");
 }
 
-void print_training(const TrainingOptions& options, const CommonOptions& common,
-                    const train::LoopResult& result) {
+int train_and_print(const TrainingOptions& options, const CommonOptions& common,
+                    const std::function<RunInfo()>& info, const std::string& eval_split,
+                    const std::function<train::FinetuneResult(const Tell&, const OnStep&)>& work) {
+  train::FinetuneResult result;
+  const bool trained =
+      run_training(options, common, info, eval_split, [&](const Tell& tell, const OnStep& on_step) {
+        result = work(tell, on_step);
+        return result.loop;
+      });
+  if (!trained || result.rank != 0) return kDone;
   if (common.json) {
-    print_json(training_json(options, result));
+    print_json(training_json(options, result.loop));
   } else {
-    print_text(evaluations_table(result) + training_summary(options, result));
+    print_text(evaluations_table(result.loop) + training_summary(options, result.loop));
   }
+  return kDone;
 }
 
 }  // namespace penjing::cli

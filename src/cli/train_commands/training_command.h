@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/recorded_run.h"
-#include "train/loop_settings.h"
+#include "train/finetune.h"
 
 namespace penjing::cli {
 
@@ -48,8 +48,9 @@ bool run_training(const TrainingOptions& options, const CommonOptions& common,
 Json training_json(const TrainingOptions& options, const train::LoopResult& result);
 std::string evaluations_table(const train::LoopResult& result);  // empty: there were none
 std::string training_summary(const TrainingOptions& options, const train::LoopResult& result);  // a line
-// All of it, as JSON or for people.
-void print_training(const TrainingOptions& options, const CommonOptions& common,
-                    const train::LoopResult& result);
+// run_training() of a task; what it gave is printed, as JSON or for people, by the first of several ranks.
+int train_and_print(const TrainingOptions& options, const CommonOptions& common,
+                    const std::function<RunInfo()>& info, const std::string& eval_split,
+                    const std::function<train::FinetuneResult(const Tell&, const OnStep&)>& work);
 
 }  // namespace penjing::cli

@@ -1,12 +1,16 @@
 // BERT (Devlin et al. 2018) as Hugging Face stores it: post-norm, learned positions, token types, tanh
 // pooler.
 #include "base/error.h"
+#include "model/architecture_heads.h"
 #include "model/architectures.h"
-#include "model/bert_layers.h"
+#include "model/post_norm_layers.h"
 
 namespace penjing {
 
 namespace {
+
+constexpr MaskedLmNames kMaskedLm = {"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
+                                     "cls.predictions.decoder", "cls.predictions.bias"};
 
 void add_heads(Description& d, const Json& config, const TensorMap& tensors) {
   const int64_t hidden = d.hidden_size;
@@ -20,49 +24,21 @@ void add_heads(Description& d, const Json& config, const TensorMap& tensors) {
   }
   const bool has_classifier = tensors.find("classifier.weight") != nullptr;
   if (announces(config, "ForTokenClassification")) {
-    HeadSpec head;
-    head.kind = HeadKind::kTokenClassifier;
-    head.has_projection = true;
-    head.projection = {"classifier", hidden, count_labels(config, tensors, "classifier.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(token_classifier(config, tensors, hidden));
   } else if (has_classifier || announces(config, "ForSequenceClassification")) {
     // The classifier reads the pooler's output.
-    HeadSpec head;
-    head.kind = HeadKind::kSequenceClassifier;
-    head.has_dense = true;
-    head.dense = {"pooler.dense", hidden, hidden, true};
-    head.activation = Activation::kTanh;
-    head.has_projection = true;
-    head.projection = {"classifier", hidden, count_labels(config, tensors, "classifier.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(
+        sequence_classifier(config, tensors, hidden, "pooler.dense", Activation::kTanh, "classifier"));
   }
   if (tensors.find("cls.predictions.transform.dense.weight") != nullptr || announces(config, "ForMaskedLM") ||
       announces(config, "ForPreTraining")) {
-    HeadSpec head;
-    head.kind = HeadKind::kMaskedLm;
-    head.has_dense = true;
-    head.dense = {"cls.predictions.transform.dense", hidden, hidden, true};
-    head.activation = config_activation(config, "hidden_act", "gelu");
-    head.has_norm = true;
-    head.norm = {"cls.predictions.transform.LayerNorm", NormKind::kLayerNorm, hidden, bert_epsilon(config),
-                 true};
-    head.has_projection = true;
-    head.tied_to_word_embeddings = tensors.find("cls.predictions.decoder.weight") == nullptr;
-    head.projection = {"cls.predictions.decoder", hidden, d.embedding.vocab_size, true};
-    head.projection_bias = "cls.predictions.bias";
-    d.heads.push_back(head);
+    d.heads.push_back(masked_lm_head(kMaskedLm, tensors, hidden, hidden, d.embedding.vocab_size,
+                                     config_activation(config, "hidden_act", "gelu"), bert_epsilon(config)));
   }
-  if (tensors.find("qa_outputs.weight") != nullptr || announces(config, "ForQuestionAnswering")) {
-    HeadSpec head;
-    head.kind = HeadKind::kQuestionAnswering;
-    head.has_projection = true;
-    head.projection = {"qa_outputs", hidden, 2, true};
-    d.heads.push_back(head);
-  }
+  add_question_answering(config, tensors, d);
 }
 
 Description describe_bert(const Json& config, const TensorMap& tensors) {
-  check_bert_config(config);
   Description d;
   d.family = "bert";
   add_bert_layers(config, d);

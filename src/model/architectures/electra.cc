@@ -2,63 +2,37 @@
 // a width of its own and then projected to the hidden states' (ALBERT's factorisation, Lan et al. 2020, with
 // ELECTRA's norm before it). No pooler: the classifier has a layer of its own. The discriminator's head
 // (ForPreTraining) is carried along and not computed.
-#include "base/error.h"
+#include "model/architecture_heads.h"
 #include "model/architectures.h"
-#include "model/bert_layers.h"
+#include "model/post_norm_layers.h"
 
 namespace penjing {
 
 namespace {
 
-// Both fixed in the reference implementation, whatever hidden_act says.
+// Of the classifier and of the masked-LM head, fixed in the reference implementation, whatever hidden_act
+// says.
 constexpr Activation kHeadActivation = Activation::kGelu;
 
 void add_heads(Description& d, const Json& config, const TensorMap& tensors) {
   const int64_t hidden = d.hidden_size;
   if (announces(config, "ForTokenClassification")) {
-    HeadSpec head;
-    head.kind = HeadKind::kTokenClassifier;
-    head.has_projection = true;
-    head.projection = {"classifier", hidden, count_labels(config, tensors, "classifier.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(token_classifier(config, tensors, hidden));
   } else if (tensors.find("classifier.out_proj.weight") != nullptr ||
              announces(config, "ForSequenceClassification")) {
-    HeadSpec head;
-    head.kind = HeadKind::kSequenceClassifier;
-    head.has_dense = true;
-    head.dense = {"classifier.dense", hidden, hidden, true};
-    head.activation = kHeadActivation;
-    head.has_projection = true;
-    head.projection = {"classifier.out_proj", hidden,
-                       count_labels(config, tensors, "classifier.out_proj.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(sequence_classifier(config, tensors, hidden, "classifier.dense", kHeadActivation,
+                                          "classifier.out_proj"));
   }
   if (tensors.find("generator_predictions.dense.weight") != nullptr || announces(config, "ForMaskedLM")) {
-    const int64_t width = d.embedding.width;
-    HeadSpec head;
-    head.kind = HeadKind::kMaskedLm;
-    head.has_dense = true;
-    head.dense = {"generator_predictions.dense", hidden, width, true};
-    head.activation = kHeadActivation;
-    head.has_norm = true;
-    head.norm = {"generator_predictions.LayerNorm", NormKind::kLayerNorm, width, bert_epsilon(config), true};
-    head.has_projection = true;
-    head.tied_to_word_embeddings = tensors.find("generator_lm_head.weight") == nullptr;
-    head.projection = {"generator_lm_head", width, d.embedding.vocab_size, true};
-    head.projection_bias = "generator_lm_head.bias";
-    d.heads.push_back(head);
+    d.heads.push_back(masked_lm_head({"generator_predictions.dense", "generator_predictions.LayerNorm",
+                                      "generator_lm_head", "generator_lm_head.bias"},
+                                     tensors, hidden, d.embedding.width, d.embedding.vocab_size,
+                                     kHeadActivation, bert_epsilon(config)));
   }
-  if (tensors.find("qa_outputs.weight") != nullptr || announces(config, "ForQuestionAnswering")) {
-    HeadSpec head;
-    head.kind = HeadKind::kQuestionAnswering;
-    head.has_projection = true;
-    head.projection = {"qa_outputs", hidden, 2, true};
-    d.heads.push_back(head);
-  }
+  add_question_answering(config, tensors, d);
 }
 
 Description describe_electra(const Json& config, const TensorMap& tensors) {
-  check_bert_config(config);
   Description d;
   d.family = "electra";
   add_bert_layers(config, d);

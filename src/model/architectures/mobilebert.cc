@@ -10,6 +10,7 @@
 // With use_bottleneck_attention all of attention reads `low`; without use_bottleneck everything is as wide as
 // x and the last feed-forward ends the layer.
 #include "base/error.h"
+#include "model/architecture_heads.h"
 #include "model/architectures.h"
 
 namespace penjing {
@@ -201,11 +202,7 @@ void add_heads(Description& d, const Json& config, const MobileBertConfig& c, co
   if (c.activates_pooler ? tensors.find("pooler.dense.weight") != nullptr : !without)
     d.heads.push_back(pooler);
   if (announces(config, "ForTokenClassification")) {
-    HeadSpec head;
-    head.kind = HeadKind::kTokenClassifier;
-    head.has_projection = true;
-    head.projection = {"classifier", hidden, count_labels(config, tensors, "classifier.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(token_classifier(config, tensors, hidden));
   } else if (tensors.find("classifier.weight") != nullptr || announces(config, "ForSequenceClassification")) {
     HeadSpec head = pooler;  // the classifier reads the pooler's output
     head.kind = HeadKind::kSequenceClassifier;
@@ -220,27 +217,13 @@ void add_heads(Description& d, const Json& config, const MobileBertConfig& c, co
            "config.json: embedding_size {} with hidden_size {}; a masked-LM head wants it to be no larger",
            c.embedding, hidden);
     }
-    HeadSpec head;
-    head.kind = HeadKind::kMaskedLm;
-    head.has_dense = true;
-    head.dense = {"cls.predictions.transform.dense", hidden, hidden, true};
-    head.activation = c.activation;
-    head.has_norm = true;
-    head.norm = {"cls.predictions.transform.LayerNorm", NormKind::kLayerNorm, hidden, c.epsilon, true};
-    head.has_projection = true;
-    head.tied_to_word_embeddings = tensors.find("cls.predictions.decoder.weight") == nullptr;
-    head.projection = {"cls.predictions.decoder", hidden, d.embedding.vocab_size, true};
-    head.projection_bias = "cls.predictions.bias";
+    HeadSpec head = masked_lm_head({"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
+                                    "cls.predictions.decoder", "cls.predictions.bias"},
+                                   tensors, hidden, hidden, d.embedding.vocab_size, c.activation, c.epsilon);
     if (c.embedding < hidden) head.projection_rest = "cls.predictions.dense.weight";
     d.heads.push_back(head);
   }
-  if (tensors.find("qa_outputs.weight") != nullptr || announces(config, "ForQuestionAnswering")) {
-    HeadSpec head;
-    head.kind = HeadKind::kQuestionAnswering;
-    head.has_projection = true;
-    head.projection = {"qa_outputs", hidden, 2, true};
-    d.heads.push_back(head);
-  }
+  add_question_answering(config, tensors, d);
 }
 
 Description describe_mobilebert(const Json& config, const TensorMap& tensors) {

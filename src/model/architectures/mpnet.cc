@@ -2,7 +2,9 @@
 // padding_idx + 1 on, no token types, and one table of relative positions (T5's buckets, a column a head)
 // that every layer adds to its attention scores.
 #include "base/error.h"
+#include "model/architecture_heads.h"
 #include "model/architectures.h"
+#include "model/post_norm_layers.h"
 
 namespace penjing {
 
@@ -23,56 +25,27 @@ void add_heads(Description& d, const Json& config, const TensorMap& tensors, flo
     d.heads.push_back(pooler);
   }
   if (announces(config, "ForTokenClassification")) {
-    HeadSpec head;
-    head.kind = HeadKind::kTokenClassifier;
-    head.has_projection = true;
-    head.projection = {"classifier", hidden, count_labels(config, tensors, "classifier.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(token_classifier(config, tensors, hidden));
   } else if (tensors.find("classifier.out_proj.weight") != nullptr ||
              announces(config, "ForSequenceClassification")) {
     // Reads the first token itself, not the pooler's output.
-    HeadSpec head;
-    head.kind = HeadKind::kSequenceClassifier;
-    head.has_dense = true;
-    head.dense = {"classifier.dense", hidden, hidden, true};
-    head.activation = Activation::kTanh;
-    head.has_projection = true;
-    head.projection = {"classifier.out_proj", hidden,
-                       count_labels(config, tensors, "classifier.out_proj.weight"), true};
-    d.heads.push_back(head);
+    d.heads.push_back(sequence_classifier(config, tensors, hidden, "classifier.dense", Activation::kTanh,
+                                          "classifier.out_proj"));
   }
   // Sentence encoders go on announcing the masked LM that they began as; its class has no pooler.
   const bool announced = announces(config, "ForMaskedLM") && tensors.find("pooler.dense.weight") == nullptr;
   if (tensors.find("lm_head.dense.weight") != nullptr || announced) {
-    HeadSpec head;
-    head.kind = HeadKind::kMaskedLm;
-    head.has_dense = true;
-    head.dense = {"lm_head.dense", hidden, hidden, true};
-    head.activation = Activation::kGelu;  // whatever hidden_act says
-    head.has_norm = true;
-    head.norm = {"lm_head.layer_norm", NormKind::kLayerNorm, hidden, epsilon, true};
-    head.has_projection = true;
-    head.tied_to_word_embeddings = tensors.find("lm_head.decoder.weight") == nullptr;
-    head.projection = {"lm_head.decoder", hidden, d.embedding.vocab_size, true};
-    head.projection_bias = "lm_head.bias";
-    d.heads.push_back(head);
+    // GELU, whatever hidden_act says.
+    d.heads.push_back(
+        masked_lm_head({"lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias"}, tensors,
+                       hidden, hidden, d.embedding.vocab_size, Activation::kGelu, epsilon));
   }
-  if (tensors.find("qa_outputs.weight") != nullptr || announces(config, "ForQuestionAnswering")) {
-    HeadSpec head;
-    head.kind = HeadKind::kQuestionAnswering;
-    head.has_projection = true;
-    head.projection = {"qa_outputs", hidden, 2, true};
-    d.heads.push_back(head);
-  }
+  add_question_answering(config, tensors, d);
 }
 
 Description describe_mpnet(const Json& config, const TensorMap& tensors) {
   const int64_t hidden = config_int(config, "hidden_size", 1, kMaxWidth);
-  const int64_t num_heads = config_int(config, "num_attention_heads", 1, kMaxWidth);
-  if (hidden % num_heads != 0) {
-    fail(ErrorKind::kFormat, "config.json: hidden_size {} is not a multiple of num_attention_heads {}",
-         hidden, num_heads);
-  }
+  const int64_t num_heads = config_heads(config, "num_attention_heads", "hidden_size");
   const int64_t buckets = config_int_or(config, "relative_attention_num_buckets", kBuckets, 1, kMaxWidth);
   if (buckets != kBuckets) {
     fail(ErrorKind::kUnsupported,
@@ -80,7 +53,6 @@ Description describe_mpnet(const Json& config, const TensorMap& tensors) {
          "whatever is said here",
          buckets, kBuckets);
   }
-  const int64_t head_dim = hidden / num_heads;
   const int64_t intermediate = config_int(config, "intermediate_size", 1, kMaxWidth);
   const auto epsilon = static_cast<float>(config_double_or(config, "layer_norm_eps", 1e-12, 0, 1));
   const Activation activation = config_activation(config, "hidden_act", "gelu");
@@ -105,52 +77,29 @@ Description describe_mpnet(const Json& config, const TensorMap& tensors) {
   relative.count = relative.num_buckets = kBuckets;
   relative.max_distance = kMaxDistance;
 
-  int value = 0;
   for (int layer = 0; layer < d.num_layers; ++layer) {
-    const LayerWidths widths = layer_widths(config, layer, d.num_layers, {num_heads, intermediate});
-    const std::string base = fmt::format("encoder.layer.{}.", layer);
-    if (widths.num_heads > 0) {
-      if (widths.num_heads != num_heads) {
-        fail(
-            ErrorKind::kUnsupported,
-            "config.json: layer {} has {} of {} heads; the relative positions have a column a head, the same "
-            "in every layer, so heads of this family cannot be removed one by one",
-            layer, widths.num_heads, num_heads);
-      }
-      AttentionSpec attention;
-      attention.query = {base + "attention.attn.q", hidden, hidden, true};
-      attention.key = {base + "attention.attn.k", hidden, hidden, true};
-      attention.value = {base + "attention.attn.v", hidden, hidden, true};
-      attention.output = {base + "attention.attn.o", hidden, hidden, true};
-      attention.num_heads = num_heads;
-      attention.head_dim = head_dim;
-      attention.scale = attention_scale(head_dim);
-      attention.position = relative;
-      d.blocks.push_back({base + "attention",
-                          layer,
-                          value,
-                          value,
-                          NormPlace::kPost,
-                          {base + "attention.LayerNorm", NormKind::kLayerNorm, hidden, epsilon, true},
-                          attention});
-      value = static_cast<int>(d.blocks.size());
-    }
-    if (widths.intermediate_size > 0) {
-      FeedForwardSpec feed_forward;
-      feed_forward.up = {base + "intermediate.dense", hidden, widths.intermediate_size, true};
-      feed_forward.down = {base + "output.dense", widths.intermediate_size, hidden, true};
-      feed_forward.activation = activation;
-      d.blocks.push_back({base + "output",
-                          layer,
-                          value,
-                          value,
-                          NormPlace::kPost,
-                          {base + "output.LayerNorm", NormKind::kLayerNorm, hidden, epsilon, true},
-                          feed_forward});
-      value = static_cast<int>(d.blocks.size());
+    const int64_t heads = layer_widths(config, layer, d.num_layers, {num_heads, intermediate}).num_heads;
+    if (heads > 0 && heads != num_heads) {
+      fail(ErrorKind::kUnsupported,
+           "config.json: layer {} has {} of {} heads; the relative positions have a column a head, the same "
+           "in every layer, so heads of this family cannot be removed one by one",
+           layer, heads, num_heads);
     }
   }
-  d.output = value;
+  add_post_norm_layers(config,
+                       {
+                           .query = "attention.attn.q",
+                           .key = "attention.attn.k",
+                           .value = "attention.attn.v",
+                           .output = "attention.attn.o",
+                           .attention_norm = "attention.LayerNorm",
+                           .num_heads = num_heads,
+                           .intermediate = intermediate,
+                           .epsilon = epsilon,
+                           .activation = activation,
+                           .position = relative,
+                       },
+                       d);
   add_heads(d, config, tensors, epsilon);
   return d;
 }

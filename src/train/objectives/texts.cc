@@ -35,9 +35,12 @@ class Texts final : public Objective {
     if (outputs != "default" && outputs != "states") {
       fail(ErrorKind::kInput, "texts: outputs is \"{}\"; wanted default or states", outputs);
     }
-    states_alone_ = outputs == "states";
-    classifies_ = !states_alone_ && model.description.find_head(HeadKind::kSequenceClassifier) != nullptr;
-    if (!classifies_ && !states_alone_) make_sentence_encoder(model, params, input.max_length, input.seed);
+    if (outputs == "states") {
+      gives_ = Gives::kStates;
+    } else if (model.description.find_head(HeadKind::kSequenceClassifier) != nullptr) {
+      gives_ = Gives::kClasses;
+    }
+    if (gives_ == Gives::kEmbeddings) make_sentence_encoder(model, params, input.max_length, input.seed);
     params.refuse_others();
     file_ = input.data.data;
     std::vector<std::string> texts;
@@ -49,7 +52,7 @@ class Texts final : public Objective {
     }
     if (texts.empty()) fail(ErrorKind::kInput, "{}: no text in it", file_.string());
     std::vector<std::string> prompt;
-    if (!classifies_ && !states_alone_) prompt = {prompt_for(model.sentence, TextRole::kText)};
+    if (gives_ == Gives::kEmbeddings) prompt = {prompt_for(model.sentence, TextRole::kText)};
     texts_.emplace(tokenizer, *input.pool, texts, std::vector<std::string>(), input.max_length, prompt);
   }
 
@@ -64,11 +67,7 @@ class Texts final : public Objective {
     for (const int64_t i : examples) sequences.push_back(&(*texts_)[i]);
     const PackedBatch batch = pack(sequences, {examples.begin(), examples.end()}, network.device());
     const at::Tensor hidden = network.encoder->forward(batch, context);
-    const at::Tensor said =
-        states_alone_ ? hidden
-        : classifies_ ? run_head(network.model->description, network.parameters,
-                                 HeadKind::kSequenceClassifier, hidden, batch, at::Tensor(), context)
-                      : embed_sentences(*network.model, network.parameters, hidden, batch, context);
+    const at::Tensor said = say(network, hidden, batch, context);
     LossSum result;
     result.sum = said.sum() * 0;  // every weight has a gradient, of nothing
     return result;
@@ -86,11 +85,22 @@ class Texts final : public Objective {
   }
 
  private:
+  enum class Gives { kEmbeddings, kClasses, kStates };
+
+  at::Tensor say(const Network& network, const at::Tensor& hidden, const PackedBatch& batch,
+                 const ForwardContext& context) const {
+    if (gives_ == Gives::kStates) return hidden;
+    if (gives_ == Gives::kEmbeddings)
+      return embed_sentences(*network.model, network.parameters, hidden, batch, context);
+    return run_head(network.model->description, network.parameters, HeadKind::kSequenceClassifier, hidden,
+                    batch, at::Tensor(), context);
+  }
+
   const Tokenizer& tokenizer_;
   ObjectiveInput input_;
   std::string eval_task_;
   std::filesystem::path file_;
-  bool states_alone_ = false, classifies_ = false;
+  Gives gives_ = Gives::kEmbeddings;
   std::optional<TextExamples> texts_;
 };
 
