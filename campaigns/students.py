@@ -40,6 +40,10 @@ STUDENTS = {
 }
 # Where nothing is said of the teacher, a layer learns more slowly: smaller steps, and more of them where examples are few.
 OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb": 6, "mrpc": 8, "cola": 8, "sst2": 4}}}
+# Students that go on from another: of which, as that left it in FP32, and what the teacher then says of augmented texts
+# (TinyBERT's Algorithm 1, VARIANTS of a text).
+AFTER = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5})}
+VARIANTS = 5
 # On SST-2 alone: name -> which rows are learned, from labels or from a teacher, the paper's figure. The paper's BiLSTM has 86.7
 # without and 90.7 with its teacher (BERT-large, 67,349 rows, 20 times augmented); here 20,000 rows, 5 times augmented.
 BILSTMS = {"bilstm-labels": ("train", False, "-"), "bilstm-kd": ("train", True, "-"), "bilstm": ("augmented", True, "96 %")}
@@ -74,9 +78,36 @@ def bilstm_recipe(args, student, task):
             "eval": [{"task": TASKS[task][1], "data": str(data), "split": "dev"}]}
 
 
+def augmented(args, task):
+    at = cache() / "data" / f"{task}-augmented" / "augmented.tsv"
+    if not at.exists():
+        at.parent.mkdir(parents=True, exist_ok=True)
+        call([args.penjing, "augment", "bert-base-int8", "--task", task, "--data", data_of(task), "--variants", VARIANTS,
+              "--out", at, "--quiet"])
+    return at
+
+
+def following_recipe(args, student, task):
+    of, own = AFTER[student]
+    before = cache() / "models" / "students" / f"{of}-{task}" / "steps"
+    if not before.exists():
+        sys.exit(f"{student} goes on from {of}: run that on {task} first")
+    steps = sorted(before.iterdir(), key=lambda p: int(p.name.split("-")[0]))
+    losses = [{"loss": "kd", "weight": 1, "params": {"temperature": 1}}]
+    return {"model": str(steps[-2]),
+            "steps": [{"method": "distill", "teacher": str(cache() / "models" / f"bert-base-{task}"),
+                       "losses": for_scores(losses) if task == "stsb" else losses, "label_weight": 0, "dropout": 0,
+                       "attention_dropout": 0, "classifier_dropout": 0, "task": task, "data": str(augmented(args, task)),
+                       "no_eval": True, "precision": "bf16", "seed": args.seed, **own},
+                      {"method": "quantize"}],
+            "eval": [{"task": TASKS[task][1], "data": str(data_of(task)), "split": "dev"}]}
+
+
 def recipe_of(args, student, task):
     if student in BILSTMS:
         return bilstm_recipe(args, student, task)
+    if student in AFTER:
+        return following_recipe(args, student, task)
     recipe, layers, source, _ = STUDENTS[student]
     steps = json.loads(subprocess.run([args.penjing, "run", RECIPES / f"{recipe or 'kd'}.json", "--dry-run"],
                                       stdout=subprocess.PIPE, check=True, text=True).stdout)["steps"]
@@ -121,8 +152,8 @@ def run(args, student, task):
     steps = [{"name": s["name"], "seconds": s["seconds"], **s["measured"]} for s in report["steps"]]
     plan = json.loads(recipe.read_text())["steps"]
     for step in plan:
-        if "data" in step:  # no machine's path
-            step["data"] = pathlib.Path(step["data"]).name
+        for key in {"data", "teacher"} & step.keys():  # no machine's path
+            step[key] = pathlib.Path(step[key]).name
     result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan,
                                   "wall": time.time() - begin, **where_and_when()}, indent=1) + "\n")
     subprocess.run(["rm", "-rf", out / "work"], check=True)
@@ -173,12 +204,14 @@ def write_table():
     teacher = {}
     for records in runs.values():
         for task, found in records.items():
+            if found[0]["student"] in AFTER:
+                continue  # began with a student
             teacher[task] = score(found[0]["steps"][0], metrics[task])
     text.append("| BERT-base | " + " | ".join(f"{100 * teacher[t]:.2f}" if t in teacher else "-" for t in tasks) + " | | | | |")
-    for student in (*STUDENTS, *BILSTMS):
+    for student in (*STUDENTS, *AFTER, *BILSTMS):
         if student not in runs:
             continue
-        published = STUDENTS[student][3] if student in STUDENTS else BILSTMS[student][2]
+        published = STUDENTS[student][3] if student in STUDENTS else BILSTMS[student][2] if student in BILSTMS else "-"
         cells, kept = [], {"fp32": [], "int8": []}
         minutes = 0
         for task in tasks:
@@ -194,7 +227,9 @@ def write_table():
         share = {form: f"{100 * statistics.mean(v):.1f} % of {len(v)}" for form, v in kept.items()}
         text.append(f"| {student} | " + " | ".join(cells) + f" | {share['fp32']} | {share['int8']} | {published} | "
                     f"{minutes:.0f} |")
-    text += ["", "Scores: FP32 / INT8 (`penjing quantize`)."]
+    text += ["", "Scores: FP32 / INT8 (`penjing quantize`). " +
+             " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
+                      for name, (of, _) in AFTER.items())]
     if shapes:
         text += ["", "Size and speed in Penjing's runtime, against BERT-base in FP32 there (`penjing bench --against`, median ratio):", "",
                  "| student | parameters | GFLOP at 128 tokens | 1x32 FP32 | 1x32 INT8 | 1x128 FP32 | 1x128 INT8 | 32 mixed FP32 | 32 mixed INT8 "
@@ -203,8 +238,11 @@ def write_table():
             ratios = [f"{shape[form][s]['speedup']:.2f}" for s in ("1x32", "1x128", "32xvar") for form in ("fp32", "int8")]
             text.append(f"| {student} | {shape['parameters'] / 1e6:.1f} M | {shape['flops'] / 1e9:.2f} | " + " | ".join(ratios) +
                         f" | {shape['date']}, {shape['cpu']} |")
-    missing = [f"{s} on {t}" for s in STUDENTS for t in tasks if t not in runs.get(s, {})]
-    missing += [f"{s} on sst2" for s in BILSTMS if s not in runs]
+    missing = []
+    for student in (*STUDENTS, *AFTER, *BILSTMS):
+        left = [t for t in (["sst2"] if student in BILSTMS else tasks) if t not in runs.get(student, {})]
+        if left:
+            missing.append(f"{student} ({', '.join(left)})" if len(left) < len(tasks) else student)
     if missing:
         text += ["", "Still to run: " + ", ".join(missing) + "."]
     (ROOT / "campaigns" / "STUDENTS.md").write_text("\n".join(text) + "\n")
@@ -212,7 +250,7 @@ def write_table():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--students", default=",".join(STUDENTS))
+    parser.add_argument("--students", default=",".join((*STUDENTS, *AFTER, *BILSTMS)))
     parser.add_argument("--tasks", default="stsb,mrpc,cola,sst2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
