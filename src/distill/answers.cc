@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "distill/sequence_numerics.h"
+#include "distill/top_logits.h"
 #include "io/safetensors.h"
 
 namespace penjing::distill {
@@ -99,7 +100,8 @@ at::Tensor rows_of(const AnswerPart& part, const Outputs& outputs, std::span<con
   return at::cat(flat);
 }
 
-Answers::Answers(const train::Objective& task) : first_sequence_{0}, tokens_{0}, squares_{0} {
+Answers::Answers(const train::Objective& task, int64_t shortened_classes)
+    : first_sequence_{0}, tokens_{0}, squares_{0}, shortened_classes_(shortened_classes) {
   for (int64_t i = 0; i < task.num_examples(); ++i) {
     for (const train::Sequence& sequence : task.sequences(i)) {
       const auto length = static_cast<int64_t>(sequence.ids.size());
@@ -164,6 +166,8 @@ Outputs Answers::read(const OutputNeeds& needs, std::span<const int64_t> num_hea
   };
   Outputs out;
   if ((needs.whole & kLogits) != 0) out.logits = pick(find(kLogits, 0), examples);
+  if (out.logits.defined() && shortened_classes_ > 0)
+    out.logits = restore_logits(out.logits, shortened_classes_);
   if ((needs.whole & kEmbeddings) != 0) out.embeddings = pick(find(kEmbeddings, 0), examples);
   out.layers.resize(num_heads.size() + 1);
   for (std::size_t m = 0; m < out.layers.size(); ++m) {

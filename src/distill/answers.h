@@ -34,7 +34,8 @@ at::Tensor rows_of(const AnswerPart& part, const Outputs& outputs, std::span<con
 // What a teacher says of every example of a data set.
 class Answers {
  public:
-  explicit Answers(const train::Objective& task);
+  // shortened_classes: of logits that are kept as of shorten_logits(); 0: as they are.
+  explicit Answers(const train::Objective& task, int64_t shortened_classes = 0);
 
   int64_t num_examples() const { return static_cast<int64_t>(first_sequence_.size()) - 1; }
   // How many rows of a part there are of the first `examples`, as in rows_of(); of scores, numbers a head.
@@ -57,6 +58,7 @@ class Answers {
   std::vector<int64_t> first_sequence_;    // of each example, and their number
   std::vector<int64_t> tokens_, squares_;  // before each sequence, and of all
   std::vector<Stored> parts_;
+  int64_t shortened_classes_;
 };
 
 // A part in a file of its own: safetensors with the one tensor "answers" of rows_of()'s shape.

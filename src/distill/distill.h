@@ -13,8 +13,9 @@ namespace penjing::distill {
 // What several teachers count for an example, beside their weights (distill/teachers.h).
 enum class Gating { kNone, kConfidence, kEntropy };
 
-// How a teacher's answers are kept between runs: as they are, vectors and scores rounded to BF16, or not.
-enum class KeptAnswers { kExact, kBf16, kNone };
+// How a teacher's answers are kept between runs: as they are, vectors and scores rounded to BF16, of the
+// logits of many classes the largest (distill/top_logits.h), or not.
+enum class KeptAnswers { kExact, kBf16, kTop, kNone };
 
 struct DistillSettings {
   train::FinetuneSettings training;  // of the student: model, task, data, loop
@@ -30,6 +31,7 @@ struct DistillSettings {
   // so many GB (distill/kept_answers.h).
   KeptAnswers answers = KeptAnswers::kExact;
   double answers_gb = 4;
+  int64_t answers_top = 8;  // of kTop; of no more than twice as many and one classes all logits are kept
 };
 
 // As train::finetune(): the student is trained beside its teacher. kInput for a plan that does not fit the

@@ -42,8 +42,10 @@ DistillSettings DistillParams::settings() const {
   settings.losses = as_plan(losses);
   settings.answers = answers == "exact"  ? KeptAnswers::kExact
                      : answers == "bf16" ? KeptAnswers::kBf16
+                     : answers == "top"  ? KeptAnswers::kTop
                                          : KeptAnswers::kNone;
   settings.answers_gb = answers_gb;
+  settings.answers_top = answers_top;
   return settings;
 }
 

@@ -14,6 +14,7 @@ struct DistillParams {
   Json losses = Json::array();
   std::string answers = "exact";
   double answers_gb = 4;
+  int64_t answers_top = 8;
   train::FinetuneParams training;
 
   template <class Visitor>
@@ -43,10 +44,12 @@ struct DistillParams {
   template <class Visitor>
   void visit_answers(Visitor& v) {
     v.choice(
-        "answers", answers, {"exact", "bf16", "none"},
-        "how the teacher's answers are kept for other epochs and runs: as they are, rounded, not at all");
+        "answers", answers, {"exact", "bf16", "top", "none"},
+        "how the teacher's answers are kept for other epochs and runs: as they are, rounded, of many classes "
+        "the likeliest, not at all");
     v.number("answers_gb", answers_gb, 0, 1e6,
              "GB that they may take in the cache; more: asked at every step");
+    v.integer("answers_top", answers_top, 1, 1 << 20, "of answers top: how many classes");
   }
 
   // training.model, out, resume and the ranks' are the caller's. kInput, naming the parameter.

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "distill/teacher_fit.h"
+#include "distill/top_logits.h"
 #include "io/model_folder.h"
 #include "io/safetensors.h"
 
@@ -20,23 +22,32 @@ bool is_whole(const AnswerPart& part) {
   return part.need == kLogits || part.need == kEmbeddings;
 }
 
+// What becomes of answers before they are kept.
+struct Form {
+  bool bf16 = false;
+  int64_t top = 0;  // of the logits; 0: all
+
+  at::Tensor of(const AnswerPart& part, const Outputs& outputs, std::span<const int64_t> offsets) const {
+    at::Tensor rows = rows_of(part, outputs, offsets);
+    if (part.need == kLogits && top > 0) rows = shorten_logits(rows, top);
+    const bool as_is = rows.scalar_type() == at::kBFloat16 || (!bf16 && rows.scalar_type() == at::kFloat);
+    return (as_is ? rows : rows.to(bf16 ? at::kBFloat16 : at::kFloat)).to(at::kCPU).contiguous();
+  }
+};
+
 // Named by what a teacher's answers depend on.
-fs::path file_of(const AnswerPart& part, const train::TaskStart& start, const Teacher& teacher, bool bf16) {
+fs::path file_of(const AnswerPart& part, const train::TaskStart& start, const Teacher& teacher, Form form) {
   Json key = Json::object({{"teacher", teacher.digest()},
                            {"part", part.name()},
                            {"task", *start.origin.find("task")},
                            {"params", *start.origin.find("params")},
                            {"tokens", *start.origin.find("tokens_sha256")}});
-  if (bf16) key.set("rounded", "bf16");
+  if (form.bf16) key.set("rounded", "bf16");
+  if (part.need == kLogits && form.top > 0) key.set("top", form.top);
   // In the last bits of another kind of device: a run on the CPU must not depend on what is kept.
   if (!start.input.device.is_cpu()) key.set("device", at::DeviceTypeName(start.input.device.type(), true));
   const std::string text = key.dump();
   return cache_folder() / "teacher" / (sha256_hex(std::as_bytes(std::span(text))) + ".safetensors");
-}
-
-at::Tensor stored_form(const at::Tensor& rows, bool bf16) {
-  const bool as_is = rows.scalar_type() == at::kBFloat16 || (!bf16 && rows.scalar_type() == at::kFloat);
-  return (as_is ? rows : rows.to(bf16 ? at::kBFloat16 : at::kFloat)).to(at::kCPU).contiguous();
 }
 
 std::span<const std::byte> bytes_of(const at::Tensor& rows) {
@@ -69,7 +80,7 @@ struct Missing {
 };
 
 // Shapes and types, learned from what the teacher says of the first examples; and the seconds that all take.
-double probe(const train::TaskStart& start, const Answers& answers, bool bf16, bool for_long,
+double probe(const train::TaskStart& start, const Answers& answers, Form form, bool for_long,
              std::vector<Missing>& missing, Teacher& teacher) {
   constexpr double kLongEnough = 2;  // seconds
   std::vector<AnswerPart> parts;
@@ -78,7 +89,7 @@ double probe(const train::TaskStart& start, const Answers& answers, bool bf16, b
   double tokens = 0, passed = 0;
   teacher.ask_all(*start.objective, parts, {}, [&](const Outputs& outputs, std::span<const int64_t> offsets) {
     for (Missing& one : missing) {
-      const at::Tensor rows = stored_form(rows_of(one.part, outputs, offsets), bf16);
+      const at::Tensor rows = form.of(one.part, outputs, offsets);
       one.type = rows.scalar_type();
       const int64_t all = answers.num_rows(one.part, answers.num_examples());
       double squares = 0;
@@ -99,7 +110,7 @@ double probe(const train::TaskStart& start, const Answers& answers, bool bf16, b
 }
 
 // Asks for all that is missing: into files, or into memory where there is none.
-void ask(const train::TaskStart& start, bool bf16, std::span<const Missing> missing, Teacher& teacher,
+void ask(const train::TaskStart& start, Form form, std::span<const Missing> missing, Teacher& teacher,
          Answers& answers) {
   std::vector<AnswerPart> parts;
   std::vector<std::unique_ptr<SafetensorsWriter>> writers;
@@ -119,7 +130,7 @@ void ask(const train::TaskStart& start, bool bf16, std::span<const Missing> miss
   }
   teacher.ask_all(*start.objective, parts, {}, [&](const Outputs& outputs, std::span<const int64_t> offsets) {
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      const at::Tensor rows = stored_form(rows_of(parts[i], outputs, offsets), bf16);
+      const at::Tensor rows = form.of(parts[i], outputs, offsets);
       if (writers[i] != nullptr) {
         writers[i]->write(bytes_of(rows));
       } else {
@@ -144,12 +155,16 @@ void keep_answers(const DistillSettings& settings, const Plan& plan, train::Task
                   Teacher& teacher) {
   const std::vector<AnswerPart> parts = answer_parts(plan);
   if (!teacher.has_model() || start.objective->is_stream() || parts.empty()) return;
-  const bool on_disk = settings.answers != KeptAnswers::kNone, bf16 = settings.answers == KeptAnswers::kBf16;
+  const bool on_disk = settings.answers != KeptAnswers::kNone;
   if (!on_disk && !std::all_of(parts.begin(), parts.end(), is_whole)) return;
-  const auto answers = std::make_shared<Answers>(*start.objective);
+  const int64_t classes = logits_of(teacher.model());
+  Form form{settings.answers == KeptAnswers::kBf16};
+  if (settings.answers == KeptAnswers::kTop && classes > 2 * settings.answers_top + 1)
+    form.top = settings.answers_top;
+  const auto answers = std::make_shared<Answers>(*start.objective, form.top > 0 ? classes : 0);
   std::vector<Missing> missing;
   for (const AnswerPart& part : parts) {
-    Missing one{part, on_disk ? file_of(part, start, teacher, bf16) : fs::path(), {}};
+    Missing one{part, on_disk ? file_of(part, start, teacher, form) : fs::path(), {}};
     if (const at::Tensor rows = read_kept(one.file, start); rows.defined() && answers->fits(part, rows)) {
       answers->set(part, rows);
     } else {
@@ -161,7 +176,7 @@ void keep_answers(const DistillSettings& settings, const Plan& plan, train::Task
     teacher.answer_from(answers);
     return;
   }
-  const double seconds = probe(start, *answers, bf16, start.is_rehearsal, missing, teacher);
+  const double seconds = probe(start, *answers, form, start.is_rehearsal, missing, teacher);
   double megabytes = 0;
   for (const Missing& one : missing) megabytes += one.megabytes();
   std::string what =
@@ -182,7 +197,7 @@ void keep_answers(const DistillSettings& settings, const Plan& plan, train::Task
     start.tell(fmt::format("to ask for them takes about {:.0f} s\n", seconds));
     for (const Missing& one : missing) answers->set(one.part, at::zeros({}, one.type).expand(one.shape));
   } else {
-    ask(start, bf16, missing, teacher, *answers);
+    ask(start, form, missing, teacher, *answers);
   }
   teacher.answer_from(answers);
 }

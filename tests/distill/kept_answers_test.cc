@@ -6,6 +6,9 @@
 
 #include <fstream>
 
+#include "base/error.h"
+#include "distill/answers.h"
+#include "distill/top_logits.h"
 #include "io/model_folder.h"
 #include "io/safetensors.h"
 #include "tests/base/test_folder.h"
@@ -60,6 +63,7 @@ class KeptAnswersTest : public ::testing::Test {
     s.losses = Json::parse(losses, "losses");
     s.answers = answers;
     s.answers_gb = gb;
+    s.answers_top = 3;
     told_.clear();
     return distill::distill(s, [this](const std::string& text) { told_ += text; }).loop.loss;
   }
@@ -127,6 +131,47 @@ TEST_F(KeptAnswersTest, WhatIsTooLargeIsAskedForAtEveryStep) {
   EXPECT_EQ(run(kEveryOutput, KeptAnswers::kExact, 1e-6), anew);
   EXPECT_TRUE(told("asked for at every step")) << told_;
   EXPECT_TRUE(files().empty());
+}
+
+TEST(TopLogits, LargestKeepTheirProbabilities) {
+  at::manual_seed(3);
+  const at::Tensor logits = at::randn({50, 40}) * 6;
+  logits[0].fill_(2);                                               // all alike
+  logits[1].fill_(-std::numeric_limits<float>::infinity())[7] = 1;  // one alone
+  const at::Tensor kept = distill::shorten_logits(logits, 5);
+  EXPECT_EQ(kept.sizes(), (at::IntArrayRef{50, 11}));
+  const at::Tensor restored = distill::restore_logits(kept, 40);
+  ASSERT_EQ(restored.sizes(), logits.sizes());
+  const at::Tensor was = at::softmax(logits.to(at::kDouble), 1),
+                   is = at::softmax(restored.to(at::kDouble), 1);
+  const at::Tensor largest = std::get<1>(at::topk(logits, 5, 1));
+  EXPECT_TRUE(at::allclose(was.gather(1, largest), is.gather(1, largest), 1e-5, 1e-9));
+  EXPECT_TRUE(at::equal(logits.gather(1, largest), restored.gather(1, largest)));
+  // Each of the others has the 35th part of what they had together.
+  const at::Tensor others = 1 - was.gather(1, largest).sum(1);
+  EXPECT_TRUE(at::allclose(is.scatter(1, largest, 0),
+                           (others / 35).unsqueeze(1).expand({50, 40}).scatter(1, largest, 0), 1e-4, 1e-6));
+  kept[3][5] = 40;  // a class too many
+  EXPECT_THROW((void)distill::restore_logits(kept, 40), Error);
+}
+
+TEST_F(KeptAnswersTest, OfManyClassesTheLikeliest) {
+  std::ofstream train(work_ / "train.tsv");
+  train << "sentence\tlabel\n";
+  for (int i = 0; i < 36; ++i) train << testing::kTinyWords[i % 12] << " cat\t" << i % 12 << "\n";
+  train.close();
+  std::filesystem::remove_all(work_ / "teacher");
+  (void)train::finetune(training("teacher", 3), [](const std::string&) {});
+  const double anew = run(R"([{"loss": "kd"}])", KeptAnswers::kNone);
+  const double first = run(R"([{"loss": "kd"}])", KeptAnswers::kTop);
+  EXPECT_NE(first, anew);
+  EXPECT_NEAR(first, anew, 0.02 * anew);
+  const fs::path file = fs::directory_iterator(work_ / "cache/teacher")->path();
+  EXPECT_EQ(read_safetensors(file).tensors.at(distill::kAnswers).shape, (std::vector<int64_t>{36, 7}));
+  EXPECT_EQ(run(R"([{"loss": "kd"}])", KeptAnswers::kTop), first);
+  EXPECT_TRUE(told("from an earlier run")) << told_;
+  EXPECT_NEAR(run(R"([{"loss": "kd"}])", KeptAnswers::kExact), anew, 1e-5 * anew);
+  EXPECT_EQ(files().size(), 2u);
 }
 
 TEST_F(KeptAnswersTest, ADamagedFileIsMadeAnew) {
