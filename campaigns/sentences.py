@@ -166,7 +166,8 @@ def score_teacher(args, teacher):
 
 def measure(args):
     """How many times the teacher's speed, in FP32 and INT8; of tables the model alone, without the tokenizer."""
-    for student, (teacher, _, _) in STUDENTS.items():
+    for student in args.students.split(","):
+        teacher, _, _ = STUDENTS[student]
         path = RESULTS / f"{student}.json"
         if not path.exists():
             continue

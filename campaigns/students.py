@@ -168,7 +168,7 @@ def measure(args):
         record = json.loads(path.read_text())
         student, task = record["student"], record["task"]
         out = cache() / "models" / "students" / path.stem
-        if student in shapes or not out.exists():
+        if student in shapes or not out.exists() or student not in args.students.split(","):
             continue
         steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
         forms = {"fp32": steps[-2], "int8": out / "model"}
