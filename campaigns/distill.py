@@ -42,6 +42,7 @@ PLANS = {
     "pkd-skip": [{"loss": "pkd", "layers": "skip"}], "pkd-last": [{"loss": "pkd", "layers": "last"}],
     "hidden-mse": [{"loss": "mse"}], "attention-mse": [{"loss": "attention_mse"}],
     "attention-kl": [{"loss": "attention_kl"}], "minilm": [{"loss": "minilm"}], "feature-map": [{"loss": "feature_map"}],
+    "adversarial": [{"loss": "adversarial"}],
 }
 
 
