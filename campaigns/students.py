@@ -230,6 +230,15 @@ def write_table():
     text += ["", "Scores: FP32 / INT8 (`penjing quantize`). " +
              " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
                       for name, (of, _) in AFTER.items())]
+    for name, (of, _) in AFTER.items():
+        best = {task: runs.get(name, {}).get(task) or runs.get(of, {}).get(task) for task in tasks}
+        if all(best.values()):
+            mean = {form: statistics.mean(score(r[0]["steps"][at], metrics[t]) for t, r in best.items())
+                    for form, at in (("FP32", -2), ("INT8", -1))}
+            all_of = statistics.mean(teacher[t] for t in tasks)
+            text += ["", f"{of}, where there is one {name}: mean score " +
+                     " and ".join(f"{100 * v:.2f} in {form} ({100 * v / all_of:.1f} %)" for form, v in mean.items()) +
+                     f" of BERT-base's {100 * all_of:.2f}; {best['cola'][0]['steps'][-1]['bytes'] / 1e6:.1f} MB in INT8."]
     if shapes:
         text += ["", "Size and speed in Penjing's runtime, against BERT-base in FP32 there (`penjing bench --against`, median ratio):", "",
                  "| student | parameters | GFLOP at 128 tokens | 1x32 FP32 | 1x32 INT8 | 1x128 FP32 | 1x128 INT8 | 32 mixed FP32 | 32 mixed INT8 "
