@@ -47,6 +47,11 @@ def data_folder(name):
     return pathlib.Path(os.environ.get("PENJING_DATA") or ROOT.parent / "shared" / "data") / name
 
 
+def steps_of(run):
+    """Folders of what the steps of a run of a recipe left, in their order."""
+    return sorted((run / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
+
+
 def where_and_when():
     """What every record says of the run that it is of."""
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-from finetune import ROOT, cache, call, data_folder, where_and_when
+from finetune import ROOT, cache, call, data_folder, steps_of, where_and_when
 
 RESULTS = ROOT / "campaigns" / "results" / "sentences"
 RECIPES = ROOT / "recipes" / "distill"
@@ -120,7 +120,7 @@ def scores_of(args, model, dimensions=0):
 
 def models_of(out):
     """What a run of a recipe left: the student before and after it has learned, and in integers where it has them."""
-    steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
+    steps = steps_of(out)
     found = {"untaught": next(s for s in steps if s.name.endswith(("-student", "-static_embeddings"))),
              "fp32": next(s for s in steps if s.name.endswith("-distill"))}
     if steps[-1].name.endswith("-quantize"):

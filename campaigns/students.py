@@ -18,7 +18,7 @@ import sys
 import time
 
 import distill
-from finetune import ROOT, TASKS, cache, call, data_folder, where_and_when
+from finetune import ROOT, TASKS, cache, call, data_folder, steps_of, where_and_when
 
 RESULTS = ROOT / "campaigns" / "results" / "students"
 RECIPES = ROOT / "recipes" / "distill"
@@ -40,9 +40,9 @@ STUDENTS = {
 }
 # Where nothing is said of the teacher, a layer learns more slowly: smaller steps, and more of them where examples are few.
 OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb": 6, "mrpc": 8, "cola": 8, "sst2": 4}}}
-# Students that go on from another: of which, as that left it in FP32, and what the teacher then says of augmented texts
-# (TinyBERT's Algorithm 1, VARIANTS of a text).
-AFTER = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5})}
+# Students that go on from another: of which, as that left it in FP32, how they learn what the teacher then says of augmented
+# texts (TinyBERT's Algorithm 1, VARIANTS of a text), the paper's figure.
+AFTER = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5}, "-")}
 VARIANTS = 5
 # On SST-2 alone: name -> which rows are learned, from labels or from a teacher, the paper's figure. The paper's BiLSTM has 86.7
 # without and 90.7 with its teacher (BERT-large, 67,349 rows, 20 times augmented); here 20,000 rows, 5 times augmented.
@@ -56,68 +56,66 @@ def data_of(task):
     return data_folder(TASKS[task][0])
 
 
+def run_name(args, student, task):
+    return f"{student}-{task}{'' if args.seed == 1 else f'-{args.seed}'}"
+
+
+def teacher_of(task):
+    return str(cache() / "models" / f"bert-base-{task}")
+
+
 def for_scores(terms):
     """Scores have no classes to soften: the squared error of logits takes the place of soft labels."""
     return [{"loss": "mse", "weight": term.get("weight", 1), "params": {"of": "logits"},
              **{key: term[key] for key in ("from", "to") if key in term}} if term["loss"] == "kd" else term for term in terms]
 
 
-def bilstm_recipe(args, student, task):
+def augment(args, model, method, task, to):
+    if not to.exists():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        call([args.penjing, "augment", model, "--method", method, "--task", task, "--data", data_of(task), "--variants", VARIANTS,
+              "--out", to, "--quiet"])
+
+
+# Each of these: the model that a recipe starts from, and its steps but the last, which quantizes.
+def bilstm_steps(args, student, task):
     split, taught, _ = BILSTMS[student]
     data = data_of(task)
-    if split == "augmented" and not (data / "augmented.tsv").exists():
-        call([args.penjing, "augment", "bert-base", "--method", "bilstm", "--task", task, "--data", data, "--variants", 5,
-              "--out", data / "augmented.tsv", "--quiet"])
+    if split == "augmented":
+        augment(args, "bert-base", "bilstm", task, data / "augmented.tsv")
     learned = {"method": "distill", "losses": [{"loss": "mse", "params": {"of": "logits", "over": "vectors"}}],
                "label_weight": 0} if taught else {"method": "finetune"}
-    return {"model": str(cache() / "models" / f"bert-base-{task}"),
-            "steps": [{"method": "bilstm"},
-                      {**learned, "task": task, "data": str(data), "train_split": split, "epochs": BILSTM_EPOCHS[split],
-                       "batch_size": 50, "learning_rate": 1e-3, "seed": args.seed},
-                      {"method": "quantize"}],
-            "eval": [{"task": TASKS[task][1], "data": str(data), "split": "dev"}]}
+    return teacher_of(task), [{"method": "bilstm"},
+                              {**learned, "task": task, "data": str(data), "train_split": split, "epochs": BILSTM_EPOCHS[split],
+                               "batch_size": 50, "learning_rate": 1e-3, "seed": args.seed}]
 
 
-def augmented(args, task):
-    at = cache() / "data" / f"{task}-augmented" / "augmented.tsv"
-    if not at.exists():
-        at.parent.mkdir(parents=True, exist_ok=True)
-        call([args.penjing, "augment", "bert-base-int8", "--task", task, "--data", data_of(task), "--variants", VARIANTS,
-              "--out", at, "--quiet"])
-    return at
-
-
-def following_recipe(args, student, task):
-    of, own = AFTER[student]
-    before = cache() / "models" / "students" / f"{of}-{task}" / "steps"
-    if not before.exists():
+def following_steps(args, student, task):
+    of, own, _ = AFTER[student]
+    before = cache() / "models" / "students" / run_name(args, of, task)
+    if not (before / "steps").exists():
         sys.exit(f"{student} goes on from {of}: run that on {task} first")
-    steps = sorted(before.iterdir(), key=lambda p: int(p.name.split("-")[0]))
+    texts = cache() / "data" / f"{task}-augmented" / "augmented.tsv"
+    augment(args, "bert-base-int8", "tinybert", task, texts)
     losses = [{"loss": "kd", "weight": 1, "params": {"temperature": 1}}]
-    return {"model": str(steps[-2]),
-            "steps": [{"method": "distill", "teacher": str(cache() / "models" / f"bert-base-{task}"),
-                       "losses": for_scores(losses) if task == "stsb" else losses, "label_weight": 0, "dropout": 0,
-                       "attention_dropout": 0, "classifier_dropout": 0, "task": task, "data": str(augmented(args, task)),
-                       "no_eval": True, "precision": "bf16", "seed": args.seed, **own},
-                      {"method": "quantize"}],
-            "eval": [{"task": TASKS[task][1], "data": str(data_of(task)), "split": "dev"}]}
+    return str(steps_of(before)[-2]), [{
+        "method": "distill", "teacher": teacher_of(task), "losses": for_scores(losses) if task == "stsb" else losses,
+        "label_weight": 0, "dropout": 0, "attention_dropout": 0, "classifier_dropout": 0, "task": task, "data": str(texts),
+        "no_eval": True, "precision": "bf16", "seed": args.seed, **own}]
 
 
-def recipe_of(args, student, task):
-    if student in BILSTMS:
-        return bilstm_recipe(args, student, task)
-    if student in AFTER:
-        return following_recipe(args, student, task)
+def student_steps(args, student, task):
     recipe, layers, source, _ = STUDENTS[student]
     steps = json.loads(subprocess.run([args.penjing, "run", RECIPES / f"{recipe or 'kd'}.json", "--dry-run"],
                                       stdout=subprocess.PIPE, check=True, text=True).stdout)["steps"]
     data = str(data_of(task))
-    _, eval_task, _, _, _, _ = TASKS[task]
     kept = []
     for step in steps:
         if step["method"] == "student":
             step = {"method": "student", "layers": layers, "from": source}
-        elif step["method"] != "quantize":
+        elif step["method"] == "quantize":
+            continue
+        else:
             if recipe is None:
                 step = {"method": "finetune"}
             own = {key: value for key, value in step.items()
@@ -130,15 +128,19 @@ def recipe_of(args, student, task):
             step = {"method": step["method"], **own, "task": task, "data": data, "batch_size": BATCH, "precision": "bf16",
                     "learning_rate": RATE, "seed": args.seed}
             step |= {key: value[task] if isinstance(value, dict) else value for key, value in OWN.get(student, {}).items()}
-        else:
-            step = {"method": "quantize"}
         kept.append(step)
-    return {"model": str(cache() / "models" / f"bert-base-{task}"), "steps": kept,
-            "eval": [{"task": eval_task, "data": data, "split": "dev"}]}
+    return teacher_of(task), kept
+
+
+def recipe_of(args, student, task):
+    steps_for = bilstm_steps if student in BILSTMS else following_steps if student in AFTER else student_steps
+    model, steps = steps_for(args, student, task)
+    return {"model": model, "steps": [*steps, {"method": "quantize"}],
+            "eval": [{"task": TASKS[task][1], "data": str(data_of(task)), "split": "dev"}]}
 
 
 def run(args, student, task):
-    result = RESULTS / f"{student}-{task}{'' if args.seed == 1 else f'-{args.seed}'}.json"
+    result = RESULTS / f"{run_name(args, student, task)}.json"
     if result.exists():
         return
     folder = cache() / "models" / "students"
@@ -170,9 +172,8 @@ def measure(args):
         out = cache() / "models" / "students" / path.stem
         if student in shapes or not out.exists() or student not in args.students.split(","):
             continue
-        steps = sorted((out / "steps").iterdir(), key=lambda p: int(p.name.split("-")[0]))
-        forms = {"fp32": steps[-2], "int8": out / "model"}
-        teacher = cache() / "models" / f"bert-base-{task}"
+        forms = {"fp32": steps_of(out)[-2], "int8": out / "model"}
+        teacher = teacher_of(task)
         inside = call([args.penjing, "inspect", forms["fp32"], "--json"])
         shapes[student] = {"parameters": inside["parameters"], "flops": inside["flops"], **where_and_when()}
         for form, model in forms.items():
@@ -198,20 +199,21 @@ def write_table():
     text = ["# Students of BERT-base", "",
             "Written by `campaigns/students.py`. Teachers: BERT-base of [RESULTS.md](RESULTS.md). Dev sets: STS-B Spearman, MRPC F1,",
             f"CoLA Matthews, SST-2 accuracy (20,000 training rows), in percent of points; batches of {BATCH}, learning rate {RATE:g}, BF16,",
-            f"{EPOCHS} epochs unless the recipe has stages (theseus-6: batches of 32 at 5e-05, 4 to 8 epochs). Kept: mean over the tasks at hand of student divided by teacher. The paper's",
-            "figure is of its own tasks and averages.", "",
+            f"{EPOCHS} epochs unless the recipe has stages" + "".join(
+                f"; {name}: batches of {own['batch_size']}, {own['learning_rate']:g}, {min(own['epochs'].values())} to "
+                f"{max(own['epochs'].values())} epochs" for name, own in OWN.items()) + ".",
+            "Kept: mean over the tasks at hand of student divided by teacher. The paper's figure is of its own tasks and averages.", "",
             "| student | " + " | ".join(tasks) + " | kept, FP32 | kept, INT8 | paper | minutes beside other work |", "|---" * (len(tasks) + 5) + "|"]
     teacher = {}
-    for records in runs.values():
-        for task, found in records.items():
-            if found[0]["student"] in AFTER:
-                continue  # began with a student
+    for student, records in runs.items():
+        for task, found in records.items() if student not in AFTER else ():  # those began with a student
             teacher[task] = score(found[0]["steps"][0], metrics[task])
     text.append("| BERT-base | " + " | ".join(f"{100 * teacher[t]:.2f}" if t in teacher else "-" for t in tasks) + " | | | | |")
-    for student in (*STUDENTS, *AFTER, *BILSTMS):
+    everyone = STUDENTS | AFTER | BILSTMS
+    for student in everyone:
         if student not in runs:
             continue
-        published = STUDENTS[student][3] if student in STUDENTS else BILSTMS[student][2] if student in BILSTMS else "-"
+        *_, published = everyone[student]
         cells, kept = [], {"fp32": [], "int8": []}
         minutes = 0
         for task in tasks:
@@ -229,8 +231,8 @@ def write_table():
                     f"{minutes:.0f} |")
     text += ["", "Scores: FP32 / INT8 (`penjing quantize`). " +
              " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
-                      for name, (of, _) in AFTER.items())]
-    for name, (of, _) in AFTER.items():
+                      for name, (of, *_) in AFTER.items())]
+    for name, (of, *_) in AFTER.items():
         best = {task: runs.get(name, {}).get(task) or runs.get(of, {}).get(task) for task in tasks}
         if all(best.values()):
             mean = {form: statistics.mean(score(r[0]["steps"][at], metrics[t]) for t, r in best.items())
@@ -248,7 +250,7 @@ def write_table():
             text.append(f"| {student} | {shape['parameters'] / 1e6:.1f} M | {shape['flops'] / 1e9:.2f} | " + " | ".join(ratios) +
                         f" | {shape['date']}, {shape['cpu']} |")
     missing = []
-    for student in (*STUDENTS, *AFTER, *BILSTMS):
+    for student in everyone:
         left = [t for t in (["sst2"] if student in BILSTMS else tasks) if t not in runs.get(student, {})]
         if left:
             missing.append(f"{student} ({', '.join(left)})" if len(left) < len(tasks) else student)
@@ -259,7 +261,7 @@ def write_table():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--students", default=",".join((*STUDENTS, *AFTER, *BILSTMS)))
+    parser.add_argument("--students", default=",".join(STUDENTS | AFTER | BILSTMS))
     parser.add_argument("--tasks", default="stsb,mrpc,cola,sst2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)

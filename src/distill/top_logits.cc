@@ -1,6 +1,7 @@
 #include "distill/top_logits.h"
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 

@@ -21,6 +21,10 @@ HeadSpec sequence_classifier(const Json& config, const TensorMap& tensors, int64
 struct MaskedLmNames {
   const char *dense, *norm, *projection, *bias;
 };
+// BERT's and MobileBERT's.
+inline constexpr MaskedLmNames kBertMaskedLm = {"cls.predictions.transform.dense",
+                                                "cls.predictions.transform.LayerNorm",
+                                                "cls.predictions.decoder", "cls.predictions.bias"};
 HeadSpec masked_lm_head(const MaskedLmNames& names, const TensorMap& tensors, int64_t hidden, int64_t width,
                         int64_t vocab_size, Activation activation, float epsilon);
 

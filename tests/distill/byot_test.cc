@@ -201,18 +201,11 @@ TEST_F(Byot, TheResultHasExitsThatWereTrained) {
 }
 
 TEST_F(Byot, AsAStepItGivesTheSame) {
-  const Json given = Json::object({{"task", "classification"},
-                                   {"data", work_.path().string()},
-                                   {"epochs", 2},
-                                   {"batch_size", 4},
-                                   {"learning_rate", 2e-3}});
-  const auto [stepped, report] =
-      testing::apply_step("byot", read_model(work_ / "model"), given, work_ / "work");
+  const auto [stepped, report] = testing::apply_step("byot", read_model(work_ / "model"),
+                                                     testing::two_epochs(work_.path()), work_ / "work");
   EXPECT_EQ(read_exits(stepped).size(), 3u);
   (void)distill::byot(settings("out"), kQuiet);
-  for (const auto& [name, tensor] : read_model(work_ / "out").tensors) {
-    EXPECT_TRUE(std::ranges::equal(stepped.tensors.at(name).bytes, tensor.bytes)) << name;
-  }
+  testing::expect_same_tensors(stepped, read_model(work_ / "out"));
 }
 
 TEST_F(Byot, WhatDoesNotFitIsRefused) {

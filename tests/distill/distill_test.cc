@@ -196,14 +196,10 @@ TEST_F(Distill, WhatDoesNotFitIsRefused) {
 
 TEST_F(Distill, AsAStepItGivesTheSame) {
   const std::string teacher = write_contrary("answers.npy");
-  const Json given = Json::object({{"task", "classification"},
-                                   {"data", work_.path().string()},
-                                   {"teacher", teacher},
-                                   {"losses", "kd"},
-                                   {"label_weight", 0},
-                                   {"epochs", 2},
-                                   {"batch_size", 4},
-                                   {"learning_rate", 2e-3}});
+  Json given = testing::two_epochs(work_.path());
+  given.set("teacher", teacher);
+  given.set("losses", "kd");
+  given.set("label_weight", 0);
   const Model stepped =
       testing::apply_step("distill", read_model(work_ / "model"), given, work_ / "work").model;
   distill::DistillSettings s = settings("out", teacher);
@@ -211,10 +207,7 @@ TEST_F(Distill, AsAStepItGivesTheSame) {
   s.label_weight = 0;
   s.training.loop.epochs = 2;
   (void)distill::distill(s, kQuiet);
-  for (const auto& [name, tensor] : read_model(work_ / "out").tensors) {
-    const Tensor& own = stepped.tensors.at(name);
-    EXPECT_TRUE(std::equal(own.bytes.begin(), own.bytes.end(), tensor.bytes.begin())) << name;
-  }
+  testing::expect_same_tensors(stepped, read_model(work_ / "out"));
 }
 
 }  // namespace

@@ -212,9 +212,7 @@ TEST_F(Multitask, GoesOnToTheSameBytes) {
   EXPECT_GE(resumed.loop.first_step, 25);
   EXPECT_LT(resumed.loop.first_step, resumed.loop.steps);
   for (const char* task : {"verb", "colour"}) {
-    const Model whole = read_model(work_ / "whole" / task), again = read_model(work_ / "out" / task);
-    for (const auto& [name, tensor] : whole.tensors)
-      EXPECT_TRUE(std::ranges::equal(again.tensors.at(name).bytes, tensor.bytes)) << task << " " << name;
+    testing::expect_same_tensors(read_model(work_ / "out" / task), read_model(work_ / "whole" / task), task);
   }
   s.size_exponent = 1;  // another run
   fs::remove_all(work_ / "out");
@@ -228,9 +226,7 @@ TEST_F(Multitask, AsAStepItGivesTheFirstTasksModel) {
       testing::apply_step("multitask", read_model(work_ / "model"), short_one, work_ / "work");
   EXPECT_NE(report.details.find("scores")->find("colour.accuracy"), nullptr);
   (void)distill::multitask(settings(short_one, "out"), kQuiet);
-  for (const auto& [name, tensor] : read_model(work_ / "out" / "verb").tensors) {
-    EXPECT_TRUE(std::ranges::equal(stepped.tensors.at(name).bytes, tensor.bytes)) << name;
-  }
+  testing::expect_same_tensors(stepped, read_model(work_ / "out" / "verb"));
 }
 
 TEST_F(Multitask, WhatDoesNotFitIsRefused) {

@@ -168,20 +168,13 @@ TEST_F(Mutual, TheBestIsTheResultAndTheOthersLieBesideIt) {
 }
 
 TEST_F(Mutual, AsAStepItGivesTheBest) {
-  const Json given = Json::object({{"task", "classification"},
-                                   {"data", work_.path().string()},
-                                   {"epochs", 2},
-                                   {"batch_size", 4},
-                                   {"learning_rate", 2e-3}});
-  const auto [stepped, report] =
-      testing::apply_step("mutual", read_model(work_ / "model"), given, work_ / "work");
+  const auto [stepped, report] = testing::apply_step("mutual", read_model(work_ / "model"),
+                                                     testing::two_epochs(work_.path()), work_ / "work");
   EXPECT_EQ(report.details.find("peers")->as_array("peers").size(), 2u);
   distill::MutualSettings s = settings("out");
   s.training.loop.epochs = 2;
   (void)distill::mutual(s, kQuiet);
-  for (const auto& [name, tensor] : read_model(work_ / "out").tensors) {
-    EXPECT_TRUE(std::ranges::equal(stepped.tensors.at(name).bytes, tensor.bytes)) << name;
-  }
+  testing::expect_same_tensors(stepped, read_model(work_ / "out"));
 }
 
 TEST_F(Mutual, WhatDoesNotFitIsRefused) {

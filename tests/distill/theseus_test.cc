@@ -240,23 +240,16 @@ TEST_F(Theseus, TheResultIsTheStudentWithLearnedLayers) {
 }
 
 TEST_F(Theseus, AsAStepItGivesTheSame) {
-  const Json given = Json::object({{"task", "classification"},
-                                   {"data", work_.path().string()},
-                                   {"replacing", "constant"},
-                                   {"replacing_rate", 0.5},
-                                   {"epochs", 2},
-                                   {"batch_size", 4},
-                                   {"learning_rate", 1e-3}});
+  Json given = testing::two_epochs(work_.path(), 1e-3);
+  given.set("replacing", "constant");
+  given.set("replacing_rate", 0.5);
   const auto [stepped, report] =
       testing::apply_step("theseus", student_, given, work_ / "work", work_ / "teacher");
   distill::TheseusSettings s = settings("out");
   s.replacing = {Replacing::Kind::kConstant, 0.5, 0, 0.5};
   s.training.loop.epochs = 2;
   (void)distill::theseus(s, kQuiet);
-  for (const auto& [name, tensor] : read_model(work_ / "out").tensors) {
-    const Tensor& own = stepped.tensors.at(name);
-    EXPECT_TRUE(std::equal(own.bytes.begin(), own.bytes.end(), tensor.bytes.begin())) << name;
-  }
+  testing::expect_same_tensors(stepped, read_model(work_ / "out"));
 }
 
 TEST_F(Theseus, WhatDoesNotFitIsRefused) {

@@ -9,9 +9,6 @@ namespace penjing {
 
 namespace {
 
-constexpr MaskedLmNames kMaskedLm = {"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
-                                     "cls.predictions.decoder", "cls.predictions.bias"};
-
 void add_heads(Description& d, const Json& config, const TensorMap& tensors) {
   const int64_t hidden = d.hidden_size;
   if (tensors.find("pooler.dense.weight") != nullptr) {
@@ -32,7 +29,7 @@ void add_heads(Description& d, const Json& config, const TensorMap& tensors) {
   }
   if (tensors.find("cls.predictions.transform.dense.weight") != nullptr || announces(config, "ForMaskedLM") ||
       announces(config, "ForPreTraining")) {
-    d.heads.push_back(masked_lm_head(kMaskedLm, tensors, hidden, hidden, d.embedding.vocab_size,
+    d.heads.push_back(masked_lm_head(kBertMaskedLm, tensors, hidden, hidden, d.embedding.vocab_size,
                                      config_activation(config, "hidden_act", "gelu"), bert_epsilon(config)));
   }
   add_question_answering(config, tensors, d);

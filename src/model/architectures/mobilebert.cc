@@ -217,9 +217,8 @@ void add_heads(Description& d, const Json& config, const MobileBertConfig& c, co
            "config.json: embedding_size {} with hidden_size {}; a masked-LM head wants it to be no larger",
            c.embedding, hidden);
     }
-    HeadSpec head = masked_lm_head({"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
-                                    "cls.predictions.decoder", "cls.predictions.bias"},
-                                   tensors, hidden, hidden, d.embedding.vocab_size, c.activation, c.epsilon);
+    HeadSpec head = masked_lm_head(kBertMaskedLm, tensors, hidden, hidden, d.embedding.vocab_size,
+                                   c.activation, c.epsilon);
     if (c.embedding < hidden) head.projection_rest = "cls.predictions.dense.weight";
     d.heads.push_back(head);
   }
