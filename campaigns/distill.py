@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Every distillation loss under the same budget: the same student, steps, order of examples and learning rate, seeds 1, 2
-and 3, beside plain fine-tuning and plain soft labels (kd), with the significance of each difference; keeps the tables
-campaigns/DISTILLATION.md.
+"""Every distillation loss and scheme (schemes.py) under the same budget: the same student, steps, order of examples and
+learning rate, seeds 1, 2 and 3, beside plain fine-tuning and plain soft labels (kd), with the significance of each
+difference; keeps the tables campaigns/DISTILLATION.md.
 
     campaigns/distill.py [--task sst2] [--base minilm] [--losses kd,pkd-skip] [--seeds 1,2,3] [--penjing PATH]
 
@@ -12,6 +12,7 @@ as the soft labels' part in the first steps, measured once on seed 1. Done runs 
 
 import argparse
 import bisect
+import hashlib
 import itertools
 import json
 import math
@@ -23,6 +24,7 @@ import sys
 import time
 
 from finetune import ROOT, cache, call, data_folder, where_and_when
+from schemes import KD, SCHEMES
 
 RESULTS = ROOT / "campaigns" / "results" / "distill"
 TRAIN, HELD = 20000, 10000  # of SST-2
@@ -30,7 +32,6 @@ RATE, BATCH = 1e-4, 64
 # task -> its name in eval, epochs of a student and of the teacher, what is learned and what is held back
 TASKS = {"sst2": ("classification", 2, 3, f"{TRAIN} sentences of SST-2; held back: {HELD} of its training rows"),
          "mrpc": ("mrpc", 6, 4, "3668 pairs of MRPC; held back: the 1725 pairs of its test set")}
-KD = {"loss": "kd", "weight": 0.9}
 # name -> terms beside kd; None: no teacher at all. First those of K1 (methods.md), then those of the Transformer papers.
 PLANS = {
     "labels": None, "kd": [],
@@ -88,21 +89,46 @@ class Campaign:
         self.results.mkdir(parents=True, exist_ok=True)
         self.models = cache() / "models" / "distill" / args.task
         self.models.mkdir(parents=True, exist_ok=True)
-        self.teacher = self.models / f"{args.base}-teacher"
-        if not self.teacher.exists():
-            call([args.penjing, "finetune", args.base, "--task", self.task, "--data", self.data, "--out", self.teacher, "--epochs",
-                  teacher_epochs, "--batch-size", 32, "--learning-rate", RATE, "--precision", "bf16", "--json", "--resume"])
-        self.student = self.models / f"{args.base}-3"
-        if not self.student.exists():
-            call([args.penjing, "student", self.teacher, "--layers", "3", "--out", self.student, "--quiet"])
+        self.teacher_epochs = teacher_epochs
+        self.teacher = self.made("teacher", self.finetune_teacher)
+        self.student = self.carved(3)
+        self.digest = hashlib.sha256((self.teacher / "model.safetensors").read_bytes()).hexdigest()[:12]
+
+    def made(self, name, make):
+        """A model that may be there already."""
+        at = self.models / f"{self.args.base}-{name}"
+        if not at.exists():
+            make(at)
+        return at
+
+    def carved(self, layers, **options):
+        name = "-".join([str(layers), *map(str, options.values())])
+        return self.made(name, lambda at: call([self.args.penjing, "student", self.teacher, "--layers", layers, *(
+            word for key, value in options.items() for word in (f"--{key}", value)), "--out", at, "--quiet"]))
+
+    def quantize(self, model, out):
+        call([self.args.penjing, "quantize", model, "--out", out, "--quiet"])
+
+    def finetune_teacher(self, at, seed=1, start=None, epochs=None, *more):
+        call([self.args.penjing, "finetune", start or self.args.base, "--task", self.task, "--data", self.data, "--out", at, "--epochs",
+              epochs or self.teacher_epochs, "--batch-size", 32, "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more,
+              "--json", "--resume"])
+
+    def learn(self, verb, start, out, seed, *more):
+        """The budget that all share."""
+        return call([self.args.penjing, verb, start, "--task", self.task, "--data", self.data, "--out", out, "--epochs", self.epochs,
+                     "--batch-size", BATCH, "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more, "--json", "--resume"])
+
+    def finetune(self, start, out, seed, *more):
+        return self.learn("finetune", start, out, seed, *more)
+
+    def distill(self, start, out, terms, seed, *more):
+        return self.learn("distill", start, out, seed, "--losses", json.dumps(terms), *more)
 
     def train(self, out, terms, seed, *more):
-        common = ["--task", self.task, "--data", self.data, "--out", out, "--epochs", self.epochs, "--batch-size", BATCH,
-                  "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more, "--json", "--resume"]
         if terms is None:
-            return call([self.args.penjing, "finetune", self.student, *common])
-        return call([self.args.penjing, "distill", self.student, "--teacher", self.teacher, "--losses",
-                     json.dumps([KD, *terms]), *common])
+            return self.finetune(self.student, out, seed, *more)
+        return self.distill(self.student, out, [KD, *terms], seed, "--teacher", self.teacher, *more)
 
     def weighted(self, name):
         """The plan's terms with the weight that makes each as large as kd's part at the start."""
@@ -124,10 +150,12 @@ class Campaign:
         return [dict(term, weight=weights[name]) for term in terms]
 
     def score(self, model, split):
-        predictions = self.models / "predictions.jsonl"
+        predictions = pathlib.Path(f"{model}.predictions.jsonl")
         said = call([self.args.penjing, "eval", model, "--task", self.eval_task, "--data", self.data, "--split", split,
                      "--predictions", predictions, "--json", "--quiet"])
-        return said["metrics"]["accuracy"]["value"], predictions.read_text().splitlines()
+        said_of_each = predictions.read_text().splitlines()
+        predictions.unlink()
+        return said["metrics"]["accuracy"]["value"], said_of_each
 
     def run(self, name, seed):
         result = self.results / f"{self.args.base}-{name}-{seed}.json"
@@ -135,24 +163,28 @@ class Campaign:
             return
         out = self.models / f"{self.args.base}-{name}-{seed}"
         begin = time.time()
-        terms = self.weighted(name)
-        if not out.exists():
-            self.train(out, terms, seed)
-        self.keep(result, out, {"plan": None if terms is None else [KD, *terms], "seed": seed, "wall": time.time() - begin})
+        if name in SCHEMES:
+            plan = name
+            self.made(f"{name}-{seed}", lambda at: SCHEMES[name](self, at, seed))
+        else:
+            terms = self.weighted(name)
+            plan = None if terms is None else [KD, *terms]
+            self.made(f"{name}-{seed}", lambda at: self.train(at, terms, seed))
+        self.keep(result, out, {"plan": plan, "seed": seed, "wall": time.time() - begin})
         subprocess.run(["rm", "-rf", f"{out}.training"], check=True)
 
     def keep(self, result, model, facts):
         dev, _ = self.score(model, "dev")
         held, predictions = self.score(model, "held")
         right = "".join("1" if str(json.loads(p)["class"]) == t else "0" for p, t in zip(predictions, truth(self.task, self.data), strict=True))
-        result.write_text(json.dumps({**facts, "dev": dev, "held": held, **where_and_when(), "rows": len(right),
+        result.write_text(json.dumps({**facts, "dev": dev, "held": held, "teacher": self.digest, **where_and_when(), "rows": len(right),
                                       "right": f"{int(right, 2):x}"}) + "\n")
 
     def run_all(self):
-        teacher = self.results / f"{self.args.base}-teacher-0.json"
+        teacher = self.results / f"{self.args.base}-teacher-{self.digest}.json"
         if not teacher.exists():
             self.keep(teacher, self.teacher, {"plan": "teacher", "seed": 0})
-        names = self.args.losses.split(",") if self.args.losses else list(PLANS)
+        names = self.args.losses.split(",") if self.args.losses else list(PLANS | SCHEMES)
         for seed in map(int, self.args.seeds.split(",")):
             for name in names:
                 self.run(name, seed)
@@ -208,10 +240,16 @@ def table(task, teacher):
     plain, kd = runs.get("labels"), runs.get("kd")
     if not plain or not kd:
         return []
-    rows = {name: [right_rows(r) for r in records] for name, records in runs.items()}
-    shown = [name for name in PLANS if name in runs]
-    beyond_kd = {name: compare(rows[name], rows["kd"]) for name in shown if name not in ("labels", "kd")}
-    beyond_labels = {name: compare(rows[name], rows["labels"]) for name in shown if name != "labels"}
+    rows = {name: {r["seed"]: right_rows(r) for r in records} for name, records in runs.items()}
+    shown = [name for name in PLANS | SCHEMES if name in runs]
+
+    def beyond(other, names):
+        """Of the seeds that both have: a seed's runs are all of one machine, and so of one teacher."""
+        both = {name: sorted(rows[name].keys() & rows[other].keys()) for name in names}
+        return {name: compare([rows[name][s] for s in seeds], [rows[other][s] for s in seeds])
+                for name, seeds in both.items() if seeds}
+    beyond_kd = beyond("kd", [name for name in shown if name not in ("labels", "kd")])
+    beyond_labels = beyond("labels", [name for name in shown if name != "labels"])
     p_kd = holm({name: c[3] for name, c in beyond_kd.items()})
     p_labels = holm({name: c[3] for name, c in beyond_labels.items()})
 
@@ -226,13 +264,16 @@ def table(task, teacher):
     _, epochs, _, data = TASKS[task]
     text = [f"## {task}, teacher {teacher}", "", f"{data}. {epochs} epochs.", ""]
     if "teacher" in runs:
-        text += [f"Teacher: dev {100 * runs['teacher'][0]['dev']:.2f}, held back {100 * runs['teacher'][0]['held']:.2f}.", ""]
-    text += ["| loss | seeds | dev | held back | beyond labels | beyond kd |", "|---|---|---|---|---|---|"]
+        of = {r.get("teacher"): sorted({str(o["seed"]) for name in shown for o in runs[name] if o.get("teacher") == r.get("teacher")})
+              for r in runs["teacher"]}
+        text += ["Teacher" + "; ".join(f" (seeds {', '.join(of[r.get('teacher')])}): dev {100 * r['dev']:.2f}, held back "
+                                       f"{100 * r['held']:.2f}" for r in runs["teacher"]) + ".", ""]
+    text += ["| loss or scheme | seeds | dev | held back | beyond labels | beyond kd |", "|---|---|---|---|---|---|"]
     for name in shown:
         text.append(f"| {name} | {len(runs[name])} | {spread(runs[name], 'dev')} | {spread(runs[name], 'held')} | "
                     f"{cell(beyond_labels[name], p_labels[name]) if name in beyond_labels else ''} | "
                     f"{cell(beyond_kd[name], p_kd[name]) if name in beyond_kd else ''} |")
-    missing = [name for name in PLANS if name not in runs]
+    missing = [name for name in PLANS | SCHEMES if name not in runs]
     if missing:
         text += ["", "Still to run: " + ", ".join(missing) + "."]
     return [*text, ""]
@@ -243,10 +284,10 @@ def write_tables():
             "Written by `campaigns/distill.py`. The teacher is fine-tuned on the task, the student is its layers cut to 3; batches of",
             f"{BATCH}, learning rate {RATE:g}, BF16. Each loss is added to kd (0.9 of it beside 0.1 of the labels). Accuracy in percent, mean",
             "± sample deviation over seeds; differences on the rows held back with 95 % interval and p after Holm's correction over",
-            "the table (* below 0.05).", ""]
+            "the table (* below 0.05). Schemes (`campaigns/schemes.py`, from assistant on): the same student and steps at the end.", ""]
     for task in TASKS:
-        for path in sorted((RESULTS / task).glob("*-teacher-0.json")):
-            text += table(task, path.stem.removesuffix("-teacher-0"))
+        for base in sorted({path.stem.split("-teacher-")[0] for path in (RESULTS / task).glob("*-teacher-*.json")}):
+            text += table(task, base)
     (ROOT / "campaigns" / "DISTILLATION.md").write_text("\n".join(text).rstrip() + "\n")
 
 

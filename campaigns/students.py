@@ -3,7 +3,7 @@
 for: what each keeps of its teacher in FP32 and INT8, its size and its speed; keeps the table campaigns/STUDENTS.md.
 
     campaigns/students.py [--students pkd-6,theseus-6] [--tasks stsb,mrpc,cola,sst2] [--penjing PATH] [--threads N]
-    campaigns/students.py --time        # parameters, FLOPs and latency of each shape: wants an idle machine
+    campaigns/students.py --time        # size, FLOPs and latency of each shape: wants BERT-base and an idle machine
     campaigns/students.py --table       # the table alone
 
 Each run is one recipe, resolved and written beside its result in $PENJING_CACHE/models/students, and `penjing run` takes
@@ -18,6 +18,7 @@ import sys
 import time
 
 import distill
+import sentences
 from finetune import ROOT, TASKS, cache, call, data_folder, steps_of, where_and_when
 
 RESULTS = ROOT / "campaigns" / "results" / "students"
@@ -44,10 +45,22 @@ OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb":
 # texts (TinyBERT's Algorithm 1, VARIANTS of a text), the paper's figure.
 AFTER = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5}, "-")}
 VARIANTS = 5
+# What students look like: the step that carves them, which they are.
+SHAPES = {"12 layers": ({"method": "student", "layers": 12}, "BERT-base"),
+          "6 layers": ({"method": "student", "layers": 6}, "all with 6"),
+          "3 layers": ({"method": "student", "layers": 3}, "all with 3"),
+          "4 layers of 312": ({"method": "student", "layers": 4, "hidden": 312, "heads": "12", "intermediate": "1200"}, "tinybert-4"),
+          "BiLSTM": ({"method": "bilstm"}, "bilstm, its labels and kd")}
 # On SST-2 alone: name -> which rows are learned, from labels or from a teacher, the paper's figure. The paper's BiLSTM has 86.7
 # without and 90.7 with its teacher (BERT-large, 67,349 rows, 20 times augmented); here 20,000 rows, 5 times augmented.
 BILSTMS = {"bilstm-labels": ("train", False, "-"), "bilstm-kd": ("train", True, "-"), "bilstm": ("augmented", True, "96 %")}
 BILSTM_EPOCHS = {"train": 5, "augmented": 4}
+# TinyBERT of 4 layers of 312 by its recipe, on VARIANTS augmented texts, and what its ablation leaves out. The general stage is one
+# for all: an epoch of GENERAL sentences of campaigns/sentences.py (the paper: three of Wikipedia, 2.5 billion words).
+TINYBERTS = {"tinybert-4": ("", "96 %"), "tinybert-4-no-embedding": ("embedding", "-"), "tinybert-4-no-hidden": ("hidden", "-"),
+             "tinybert-4-no-attention": ("attention", "-"), "tinybert-4-no-prediction": ("prediction", "-")}
+GENERAL = 40000
+EVERYONE = STUDENTS | AFTER | BILSTMS | TINYBERTS
 
 
 def data_of(task):
@@ -104,10 +117,51 @@ def following_steps(args, student, task):
         "no_eval": True, "precision": "bf16", "seed": args.seed, **own}]
 
 
+def recipe_steps(args, recipe):
+    return json.loads(subprocess.run([args.penjing, "run", RECIPES / f"{recipe}.json", "--dry-run"],
+                                     stdout=subprocess.PIPE, check=True, text=True).stdout)["steps"]
+
+
+def without(left_out, step):
+    """A stage of TinyBERT's with one of its losses left out."""
+    pairs = {"embedding": slice(1, None), "hidden": slice(0, 1)}.get(left_out, slice(None))
+    return {**step, "losses": [{**term, "layers": term["layers"][pairs]} if term["loss"] == "mse" else term
+                               for term in step["losses"] if (left_out, term["loss"]) != ("attention", "attention_mse")]}
+
+
+def general_tinybert(args, steps, name):
+    """The model after the general stage, made once for all tasks."""
+    out = cache() / "models" / "students" / name
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        recipe = out.with_suffix(".recipe.json")
+        recipe.write_text(json.dumps({"model": str(cache() / "models" / "bert-base"), "steps": steps}, indent=1) + "\n")
+        call([args.penjing, "run", recipe, "--out", f"{out}.run", "--json", *(("-t", args.threads) if args.threads else ())])
+        (pathlib.Path(f"{out}.run") / "model").rename(out)
+    return str(out)
+
+
+def tinybert_steps(args, student, task):
+    left_out, _ = TINYBERTS[student]
+    carve, general, intermediate, prediction, _ = recipe_steps(args, "tinybert4")
+    general = {**without(left_out, general), "data": str(sentences.sentences_file()), "limit": GENERAL, "seed": args.seed}
+    intermediate = without(left_out, intermediate)
+    start = general_tinybert(args, [carve, general], "tinybert-general" + (
+        f"-no-{left_out}" if left_out in ("embedding", "hidden", "attention") else ""))
+    texts = cache() / "data" / f"{task}-augmented" / "augmented.tsv"
+    augment(args, "bert-base-int8", "tinybert", task, texts)
+    steps = [{**step, "teacher": teacher_of(task)} for step in (intermediate, prediction)]
+    if task == "stsb":
+        steps[1]["losses"] = for_scores(steps[1]["losses"])
+    if left_out == "prediction":  # of the labels, as the examples that were changed have them
+        steps[1] = {key: value for key, value in prediction.items() if key not in ("losses", "label_weight")} | {"method": "finetune"}
+    return start, [{**step, "task": task, "data": str(texts), "train_split": "train", "no_eval": True, "seed": args.seed}
+                   for step in steps]
+
+
 def student_steps(args, student, task):
     recipe, layers, source, _ = STUDENTS[student]
-    steps = json.loads(subprocess.run([args.penjing, "run", RECIPES / f"{recipe or 'kd'}.json", "--dry-run"],
-                                      stdout=subprocess.PIPE, check=True, text=True).stdout)["steps"]
+    steps = recipe_steps(args, recipe or "kd")
     data = str(data_of(task))
     kept = []
     for step in steps:
@@ -133,7 +187,8 @@ def student_steps(args, student, task):
 
 
 def recipe_of(args, student, task):
-    steps_for = bilstm_steps if student in BILSTMS else following_steps if student in AFTER else student_steps
+    kinds = ((BILSTMS, bilstm_steps), (AFTER, following_steps), (TINYBERTS, tinybert_steps), (STUDENTS, student_steps))
+    steps_for = next(made for kind, made in kinds if student in kind)
     model, steps = steps_for(args, student, task)
     return {"model": model, "steps": [*steps, {"method": "quantize"}],
             "eval": [{"task": TASKS[task][1], "data": str(data_of(task)), "split": "dev"}]}
@@ -156,30 +211,41 @@ def run(args, student, task):
     for step in plan:
         for key in {"data", "teacher"} & step.keys():  # no machine's path
             step[key] = pathlib.Path(step[key]).name
-    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan,
+    _, eval_task, metric, *_ = TASKS[task]
+    teacher = call([args.penjing, "eval", teacher_of(task), "--task", eval_task, "--data", data_of(task), "--split", "dev", "--json",
+                    "--quiet"])["metrics"][metric]["value"]
+    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan, "teacher": teacher,
                                   "wall": time.time() - begin, **where_and_when()}, indent=1) + "\n")
     subprocess.run(["rm", "-rf", out / "work"], check=True)
     write_table()
 
 
 def measure(args):
-    """Of each shape that a task's run is there for, beside BERT-base."""
+    """Size, operations and speed of each shape beside BERT-base in FP32. They do not depend on what a student has learned, so
+    the shapes are BERT-base's weights, carved."""
     kept = RESULTS / "shapes.json"
     shapes = json.loads(kept.read_text()) if kept.exists() else {}
-    for path in sorted(RESULTS.glob("*-*-*.json")):
-        record = json.loads(path.read_text())
-        student, task = record["student"], record["task"]
-        out = cache() / "models" / "students" / path.stem
-        if student in shapes or not out.exists() or student not in args.students.split(","):
+    teacher = cache() / "models" / "bert-base"
+    for shape, (step, _) in SHAPES.items():
+        if shape in shapes:
             continue
-        forms = {"fp32": steps_of(out)[-2], "int8": out / "model"}
-        teacher = teacher_of(task)
+        forms = {form: cache() / "models" / "shapes" / f"{shape.replace(' ', '-')}-{form}" for form in ("fp32", "int8")}
+        for form, path in forms.items():
+            if path.exists():
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            recipe = path.with_suffix(".recipe.json")
+            recipe.write_text(json.dumps({"model": str(teacher), "steps": [step, *([{"method": "quantize"}] if form == "int8" else [])]}))
+            call([args.penjing, "run", recipe, "--out", f"{path}.run", "--quiet", "--json"])
+            (pathlib.Path(f"{path}.run") / "model").rename(path)
         inside = call([args.penjing, "inspect", forms["fp32"], "--json"])
-        shapes[student] = {"parameters": inside["parameters"], "flops": inside["flops"], **where_and_when()}
+        found = {"parameters": inside["parameters"], "flops": inside["flops"], **where_and_when(),
+                 "bytes": {form: sum(f.stat().st_size for f in path.glob("*.safetensors")) for form, path in forms.items()}}
         for form, model in forms.items():
             timed = call([args.penjing, "bench", model, "--against", teacher, "--shapes", "1x32,1x128,32xvar",
                           "--no-cold-start", "--json", "--quiet"])
-            shapes[student][form] = {v["shape"]: v for v in timed["verdicts"] if not v.get("with_tokenizing")}
+            found[form] = {v["shape"]: v for v in timed["verdicts"] if not v.get("with_tokenizing")}
+        shapes[shape] = found
         kept.write_text(json.dumps(shapes, indent=1) + "\n")
     write_table()
 
@@ -206,14 +272,13 @@ def write_table():
             "| student | " + " | ".join(tasks) + " | kept, FP32 | kept, INT8 | paper | minutes beside other work |", "|---" * (len(tasks) + 5) + "|"]
     teacher = {}
     for student, records in runs.items():
-        for task, found in records.items() if student not in AFTER else ():  # those began with a student
+        for task, found in records.items() if student in STUDENTS else ():  # others may begin with another model
             teacher[task] = score(found[0]["steps"][0], metrics[task])
     text.append("| BERT-base | " + " | ".join(f"{100 * teacher[t]:.2f}" if t in teacher else "-" for t in tasks) + " | | | | |")
-    everyone = STUDENTS | AFTER | BILSTMS
-    for student in everyone:
+    for student in EVERYONE:
         if student not in runs:
             continue
-        *_, published = everyone[student]
+        *_, published = EVERYONE[student]
         cells, kept = [], {"fp32": [], "int8": []}
         minutes = 0
         for task in tasks:
@@ -223,7 +288,7 @@ def write_table():
                 continue
             values = {form: [score(r["steps"][at], metrics[task]) for r in found] for form, at in (("fp32", -2), ("int8", -1))}
             for form, these in values.items():
-                kept[form].append(statistics.mean(these) / teacher[task])
+                kept[form].append(statistics.mean(these) / found[0].get("teacher", teacher[task]))
             cells.append(" / ".join(f"{100 * statistics.mean(v):.2f}" for v in values.values()))
             minutes += sum(s["seconds"] for r in found for s in r["steps"]) / 60 / len(found)
         share = {form: f"{100 * statistics.mean(v):.1f} % of {len(v)}" for form, v in kept.items()}
@@ -242,15 +307,17 @@ def write_table():
                      " and ".join(f"{100 * v:.2f} in {form} ({100 * v / all_of:.1f} %)" for form, v in mean.items()) +
                      f" of BERT-base's {100 * all_of:.2f}; {best['cola'][0]['steps'][-1]['bytes'] / 1e6:.1f} MB in INT8."]
     if shapes:
-        text += ["", "Size and speed in Penjing's runtime, against BERT-base in FP32 there (`penjing bench --against`, median ratio):", "",
-                 "| student | parameters | GFLOP at 128 tokens | 1x32 FP32 | 1x32 INT8 | 1x128 FP32 | 1x128 INT8 | 32 mixed FP32 | 32 mixed INT8 "
-                 "| date, CPU |", "|---|---|---|---|---|---|---|---|---|---|"]
-        for student, shape in shapes.items():
-            ratios = [f"{shape[form][s]['speedup']:.2f}" for s in ("1x32", "1x128", "32xvar") for form in ("fp32", "int8")]
-            text.append(f"| {student} | {shape['parameters'] / 1e6:.1f} M | {shape['flops'] / 1e9:.2f} | " + " | ".join(ratios) +
-                        f" | {shape['date']}, {shape['cpu']} |")
+        text += ["", "Size and speed in Penjing's runtime, against BERT-base in FP32 there (`campaigns/students.py --time`, median ratio of",
+                 "`penjing bench --against`):", "",
+                 "| shape | students | parameters | MB FP32 / INT8 | GFLOP at 128 tokens | 1x32 FP32 / INT8 | 1x128 FP32 / INT8 | 32 mixed FP32 / INT8 "
+                 "| date, CPU |", "|---|---|---|---|---|---|---|---|---|"]
+        for name, shape in shapes.items():
+            ratios = [" / ".join(f"{shape[form][s]['speedup']:.2f}" for form in ("fp32", "int8")) for s in ("1x32", "1x128", "32xvar")]
+            size = " / ".join(f"{shape['bytes'][form] / 1e6:.1f}" for form in ("fp32", "int8"))
+            text.append(f"| {name} | {SHAPES[name][1]} | {shape['parameters'] / 1e6:.1f} M | {size} | {shape['flops'] / 1e9:.2f} | " +
+                        " | ".join(ratios) + f" | {shape['date']}, {shape['cpu']} |")
     missing = []
-    for student in everyone:
+    for student in EVERYONE:
         left = [t for t in (["sst2"] if student in BILSTMS else tasks) if t not in runs.get(student, {})]
         if left:
             missing.append(f"{student} ({', '.join(left)})" if len(left) < len(tasks) else student)
@@ -261,7 +328,7 @@ def write_table():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--students", default=",".join(STUDENTS | AFTER | BILSTMS))
+    parser.add_argument("--students", default=",".join(EVERYONE))
     parser.add_argument("--tasks", default="stsb,mrpc,cola,sst2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "model/exits.h"
 #include "train/finetune.h"
 
 // Self-distillation with exits (Zhang et al. 2019, "Be Your Own Teacher"), as the command line and recipes
@@ -13,7 +14,8 @@ namespace penjing::distill {
 // What the exits learn; the deepest classifier learns the task.
 struct ExitLearning {
   std::vector<int64_t>
-      layers;               // how many lie before each exit, ascending; empty: behind every one but the last
+      layers;  // how many lie before each exit, ascending; empty: behind every one but the last
+  ExitInput input = ExitInput::kFirstToken;
   double soft_share = 0.3;  // of the deepest classifier's distribution, the rest of the labels (the paper's
                             // alpha)
   double temperature = 3;   // of that distribution

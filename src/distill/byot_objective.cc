@@ -14,19 +14,31 @@ namespace {
 
 constexpr uint32_t kExitSite = 0xFFFF0200;  // + layer: of the dropout's random streams
 
-// Where the examples' tokens begin, and the keys of those rows, as train::pack() makes them.
-struct FirstTokens {
-  at::Tensor rows, keys;
+// The examples' tokens, end to end, as train::pack() lays them.
+struct Packed {
+  at::Tensor begins, keys, lengths;  // an example: where its tokens begin, the key of that row, how many
 };
-FirstTokens first_tokens(const train::Objective& task, std::span<const int64_t> examples, at::Device device) {
-  std::vector<int64_t> rows, keys;
+Packed packed_tokens(const train::Objective& task, std::span<const int64_t> examples, at::Device device) {
+  std::vector<int64_t> begins, keys, lengths;
   int64_t begin = 0;
   for (const int64_t i : examples) {
-    rows.push_back(begin);
+    begins.push_back(begin);
     keys.push_back(train::row_key(i, 0));
-    begin += static_cast<int64_t>(task.sequences(i).front().ids.size());
+    lengths.push_back(static_cast<int64_t>(task.sequences(i).front().ids.size()));
+    begin += lengths.back();
   }
-  return {at::tensor(rows, at::kLong).to(device), at::tensor(keys, at::kLong).to(device)};
+  const auto tensor = [&](const std::vector<int64_t>& values) {
+    return at::tensor(values, at::kLong).to(device);
+  };
+  return {tensor(begins), tensor(keys), tensor(lengths)};
+}
+
+// rows [tokens, hidden]: the mean of each example's, in the rows' type [examples, hidden].
+at::Tensor means(const at::Tensor& rows, const Packed& packed) {
+  const at::Tensor owner = at::repeat_interleave(packed.lengths);
+  const at::Tensor sums = at::zeros({packed.lengths.size(0), rows.size(1)}, rows.options().dtype(at::kFloat))
+                              .index_add(0, owner, rows.to(at::kFloat));
+  return (sums / packed.lengths.unsqueeze(1)).to(rows.scalar_type());
 }
 
 }  // namespace
@@ -56,7 +68,7 @@ train::LossSum ByotObjective::loss(const train::Network& network, const train::F
   const Outputs outputs = tap.take();
 
   const at::Device device = network.device();
-  const FirstTokens first = first_tokens(task(), examples, device);
+  const Packed packed = packed_tokens(task(), examples, device);
   std::vector<int64_t> classes;
   std::vector<float> weights;
   for (const int64_t i : examples) {
@@ -67,12 +79,15 @@ train::LossSum ByotObjective::loss(const train::Network& network, const train::F
   const at::Tensor weight = at::tensor(weights, at::kFloat).to(device);
   const at::Tensor deepest = outputs.logits.to(at::kFloat).detach();
   at::Tensor deepest_features;
-  const auto picked = [&](int64_t layer) {
-    return outputs.layers[static_cast<std::size_t>(layer)].rows.index_select(0, first.rows);
+  const auto rows_of = [&](int64_t layer) { return outputs.layers[static_cast<std::size_t>(layer)].rows; };
+  const auto read = [&](int64_t layer) {
+    return learning_.input == ExitInput::kMean ? means(rows_of(layer), packed)
+                                               : rows_of(layer).index_select(0, packed.begins);
   };
   if (features) {
     const at::NoGradGuard constant;
-    deepest_features = head_features(network.parameters, classifier_, picked(last), first.keys, context)
+    deepest_features = head_features(network.parameters, classifier_,
+                                     rows_of(last).index_select(0, packed.begins), packed.keys, context)
                            .to(at::kFloat)
                            .detach();
   }
@@ -81,8 +96,8 @@ train::LossSum ByotObjective::loss(const train::Network& network, const train::F
   double of_exits = 0, right = 0;
   for (const int64_t layer : layers) {
     const HeadSpec head = exit_head(classifier_, layer);
-    const at::Tensor own = head_features(network.parameters, head, picked(layer), first.keys, context);
-    const at::Tensor logits = head_scores(network.parameters, head, own, first.keys,
+    const at::Tensor own = head_features(network.parameters, head, read(layer), packed.keys, context);
+    const at::Tensor logits = head_scores(network.parameters, head, own, packed.keys,
                                           kExitSite + static_cast<uint32_t>(layer), context);
     at::Tensor loss =
         at::cross_entropy_loss(logits, truth, {}, at::Reduction::None, -100, label_smoothing_) * (1 - soft);
@@ -105,7 +120,7 @@ train::LossSum ByotObjective::loss(const train::Network& network, const train::F
 void ByotObjective::finish(const train::Network& network, const train::ForwardContext& context,
                            Model& model) const {
   task().finish(network, context, model);
-  set_exits(model, learning_.layers);
+  set_exits(model, learning_.layers, learning_.input);
 }
 
 }  // namespace penjing::distill

@@ -9,13 +9,16 @@ namespace penjing::distill {
 
 // The parameters of self-distillation on the command line and in a recipe's step, each declared here once.
 struct ByotParams {
-  std::string exits = "all";
+  std::string exits = "all", exit_input = "first";
   ExitLearning learning;
   train::FinetuneParams training;
 
   template <class Visitor>
   void visit(Visitor& v) {
     v.text("exits", exits, "behind which layers: all, or their numbers with commas between, from 1");
+    v.choice("exit_input", exit_input, {"first", "mean"},
+             "what an exit reads: the first token, as the paper's, or the mean of all, which says more of "
+             "early layers");
     v.number("soft_share", learning.soft_share, 0, 1,
              "how much an exit learns of the deepest classifier; the rest of the labels");
     v.number("temperature", learning.temperature, 1e-3, 1e3, "of the deepest classifier's distribution");
@@ -28,6 +31,7 @@ struct ByotParams {
   ByotSettings settings() const {
     ByotSettings settings{training.settings(), learning};
     settings.exits.layers = read_exit_layers(exits);
+    settings.exits.input = exit_input == "mean" ? ExitInput::kMean : ExitInput::kFirstToken;
     return settings;
   }
 };

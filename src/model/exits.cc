@@ -22,6 +22,25 @@ int value_behind(const Description& d, int64_t layer) {
   return value;
 }
 
+// The layers, ascending, and what is read of them.
+struct Listed {
+  std::vector<int64_t> layers;
+  ExitInput input = ExitInput::kFirstToken;
+};
+Listed read_list(const Json& exits) {
+  Listed listed;
+  const Json* layers = &exits;
+  if (exits.is_object()) {
+    layers = exits.find("layers");
+    const Json* input = exits.find("input");
+    if (layers == nullptr || input == nullptr || !input->is_string() || input->as_string(kWhere) != "mean")
+      fail(ErrorKind::kFormat, "{}: {}; wanted layers, and the input \"mean\"", kWhere, exits.dump());
+    listed.input = ExitInput::kMean;
+  }
+  for (const Json& layer : layers->as_array(kWhere)) listed.layers.push_back(layer.as_int(kWhere));
+  return listed;
+}
+
 }  // namespace
 
 HeadSpec exit_head(const HeadSpec& classifier, int64_t layer) {
@@ -54,20 +73,20 @@ void check_exits(const std::vector<int64_t>& layers, const Model& model) {
 std::vector<ExitSpec> read_exits(const Model& model) {
   const Json* list = find_compression(model.config, kExitsKey);
   if (list == nullptr) return {};
-  std::vector<int64_t> layers;
-  for (const Json& layer : list->as_array(kWhere)) layers.push_back(layer.as_int(kWhere));
+  const auto [layers, input] = read_list(*list);
   if (layers.empty()) return {};
   check_exits(layers, model);
   const HeadSpec& classifier = *model.description.find_head(HeadKind::kSequenceClassifier);
   std::vector<ExitSpec> exits;
   for (const int64_t layer : layers)
-    exits.push_back({layer, value_behind(model.description, layer), exit_head(classifier, layer)});
+    exits.push_back({layer, value_behind(model.description, layer), exit_head(classifier, layer), input});
   return exits;
 }
 
-void set_exits(Model& model, const std::vector<int64_t>& layers) {
+void set_exits(Model& model, const std::vector<int64_t>& layers, ExitInput input) {
   Json list = Json::array();
   for (const int64_t layer : layers) list.push_back(layer);
+  if (input == ExitInput::kMean) list = Json::object({{"layers", list}, {"input", "mean"}});
   set_compression(model.config, kExitsKey, list);
 }
 

@@ -183,6 +183,10 @@ std::optional<Head> plan_head(const Model& model, OutputKind kind, LinearPacker&
 Head plan_exit(const Model& model, const ExitSpec& exit, LinearPacker& packer) {
   Head head;
   head.kind = OutputKind::kClassLogits;
+  if (exit.input == ExitInput::kMean) {
+    head.rows = Head::Rows::kPooled;
+    head.pooling.modes = {PoolingMode::kMean};
+  }
   head.program = plan_head_program(model, exit.head, packer);
   head.slice_rows = slice_rows_of(head.program);
   return head;

@@ -215,16 +215,15 @@ void Session::mean_rows(const Head& head, const Request& request, int64_t first,
   });
 }
 
-void Session::pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
-                        int64_t slice_begin, int64_t slice_rows, float* target) {
+void Session::pool_rows(const Head& head, const float* source, FunctionRef<int64_t(int64_t sequence)> skipped,
+                        const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows, float* target) {
   const PanelShape shape{slice_rows};
   const int64_t features = model_->encoder.output_features();
   const int64_t pooled = head.program.input_features();
   pool_->parallel_for(slice_rows, [&](int64_t row, int) {
     const int64_t sequence = slice_begin + row;
-    const int64_t skip = skipped_tokens(head, request, first + sequence);
-    pool_sequence(head.pooling, encoder_.output(), encoder_.shape(), features, tokens.begin(sequence),
-                  tokens.length(sequence), skip, target + token_offset(row, pooled),
+    pool_sequence(head.pooling, source, encoder_.shape(), features, tokens.begin(sequence),
+                  tokens.length(sequence), skipped(sequence), target + token_offset(row, pooled),
                   shape.width(row / kPanelTokens));
   });
   clear_surplus_lanes(target, shape, pooled);
@@ -328,7 +327,10 @@ void Session::run_head(const Head& head, const RaggedBatch& batch, const Request
                if (takes_means(&head, request)) {
                  mean_rows(head, request, first, tokens, done, slice, target);
                } else if (pooled) {
-                 pool_rows(head, request, first, tokens, done, slice, target);
+                 pool_rows(
+                     head, encoder_.output(),
+                     [&](int64_t sequence) { return skipped_tokens(head, request, first + sequence); },
+                     tokens, done, slice, target);
                } else if (head.rows == Head::Rows::kEnds || head.rows == Head::Rows::kAttended) {
                  read_texts(head, tokens, done, slice, target);
                } else {
@@ -363,9 +365,15 @@ void Session::run_with_exits(const Head& head, const TokenSpan& tokens, float* r
     picked_.clear();
     for (int64_t i = 0; i < left.num_sequences; ++i) picked_.push_back(left.begin(i));
     said.resize(there.size() * static_cast<std::size_t>(dim));
-    run_slices(asked, left.num_sequences, nullptr, nullptr, said.data(),
+    const bool pooled = asked.rows == Head::Rows::kPooled;
+    run_slices(asked, left.num_sequences, pooled ? &left : nullptr, nullptr, said.data(),
                [&](int64_t done, int64_t slice, float* target) {
-                 gather_rows(source, picked_.data() + done, slice, target);
+                 if (pooled) {
+                   pool_rows(
+                       asked, source, [](int64_t) { return int64_t{0}; }, left, done, slice, target);
+                 } else {
+                   gather_rows(source, picked_.data() + done, slice, target);
+                 }
                });
   };
   const auto settle = [&](std::size_t i, int64_t after) {

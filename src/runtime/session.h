@@ -83,8 +83,9 @@ class Session : public Predictor {
   void run_with_exits(const Head& head, const TokenSpan& tokens, float* rows);
   // Whether a row leaves at an exit that says this.
   bool leaves(std::size_t exit, std::span<const float> logits) const;
-  void pool_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
-                 int64_t slice_begin, int64_t slice_rows, float* target);
+  // source: a panel of the encoder's width over all tokens; skipped: how many of a sequence's take no part.
+  void pool_rows(const Head& head, const float* source, FunctionRef<int64_t(int64_t sequence)> skipped,
+                 const TokenSpan& tokens, int64_t slice_begin, int64_t slice_rows, float* target);
   void mean_rows(const Head& head, const Request& request, int64_t first, const TokenSpan& tokens,
                  int64_t slice_begin, int64_t slice_rows, float* target);
   // Tokens at the start of a sequence of the batch that its pooling leaves out.

@@ -85,13 +85,17 @@ void add_exit(train::Network& network, const HeadSpec& head, uint64_t seed) {
   }
 }
 
-TEST_F(Byot, EachExitLearnsOfTheDeepestAsAConstant) {
+class ByotLoss : public Byot, public ::testing::WithParamInterface<ExitInput> {};
+INSTANTIATE_TEST_SUITE_P(Inputs, ByotLoss, ::testing::Values(ExitInput::kFirstToken, ExitInput::kMean),
+                         [](const auto& info) { return info.param == ExitInput::kMean ? "Mean" : "First"; });
+
+TEST_P(ByotLoss, EachExitLearnsOfTheDeepestAsAConstant) {
   constexpr double kSoft = 0.4, kTemperature = 2.5, kFeatures = 0.7, kSmoothing = 0.1;
   Json params = Json::object({{"class_weights", Json(Json::Array{Json(1.0), Json(2.0), Json(0.5)})}});
   Model model = read_model(work_ / "model");
   auto task = objective(model, params);
   const HeadSpec classifier = *model.description.find_head(HeadKind::kSequenceClassifier);
-  const distill::ExitLearning learning{{1, 3}, kSoft, kTemperature, kFeatures};
+  const distill::ExitLearning learning{{1, 3}, GetParam(), kSoft, kTemperature, kFeatures};
   const auto network = testing::make_network(model), by_hand = testing::make_network(model);
   for (const int64_t layer : learning.layers) {
     add_exit(*network, exit_head(classifier, layer), 3);
@@ -121,15 +125,21 @@ TEST_F(Byot, EachExitLearnsOfTheDeepestAsAConstant) {
   for (const int64_t i : kExamples)
     first.push_back(first.back() + static_cast<int64_t>(task->sequences(i)[0].ids.size()));
   first.pop_back();
-  const at::Tensor begin = at::tensor(first, at::kLong);
-  const auto features = [&](const std::string& dense, int64_t layer) {
-    return product(*by_hand, dense, tap.by_layer.at(layer).index_select(0, begin)).tanh();
+  const auto features = [&](const std::string& dense, int64_t layer, ExitInput input) {
+    std::vector<at::Tensor> read;
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      const at::Tensor& rows = tap.by_layer.at(layer);
+      const int64_t end = i + 1 < first.size() ? first[i + 1] : rows.size(0);
+      const at::Tensor own = rows.slice(0, first[i], end);
+      read.push_back(input == ExitInput::kMean ? own.mean({0}) : own[0]);
+    }
+    return product(*by_hand, dense, at::stack(read)).tanh();
   };
-  const at::Tensor deepest = features("pooler.dense", 4).detach();
+  const at::Tensor deepest = features("pooler.dense", 4, ExitInput::kFirstToken).detach();
   const at::Tensor p = at::softmax(tap.logits.detach() / kTemperature, 1);
   for (const int64_t layer : learning.layers) {
     const std::string base = fmt::format("exits.{}.", layer);
-    const at::Tensor own = features(base + "dense", layer);
+    const at::Tensor own = features(base + "dense", layer, GetParam());
     const at::Tensor logits = product(*by_hand, base + "classifier", own);
     const at::Tensor log_q = at::log_softmax(logits, 1);
     const at::Tensor kl = (p * (p.log() - at::log_softmax(logits / kTemperature, 1))).sum(1);
@@ -159,7 +169,7 @@ TEST_F(Byot, EachExitLearnsOfTheDeepestAsAConstant) {
   EXPECT_EQ(compared, static_cast<int64_t>(network->parameters.size()));
 }
 
-TEST_F(Byot, NothingOfTheDeepestIsLearnedWithoutItsShares) {
+TEST_P(ByotLoss, NothingOfTheDeepestIsLearnedWithoutItsShares) {
   Model model = read_model(work_ / "model");
   const auto task = objective(model);
   const HeadSpec classifier = *model.description.find_head(HeadKind::kSequenceClassifier);
@@ -172,7 +182,7 @@ TEST_F(Byot, NothingOfTheDeepestIsLearnedWithoutItsShares) {
       at::Tensor weight = network->parameters.at("classifier.weight");
       weight.mul_(scale);
     }
-    const distill::ByotObjective labels(objective(model), classifier, {{2}, 0, 3, 0}, 0);
+    const distill::ByotObjective labels(objective(model), classifier, {{2}, GetParam(), 0, 3, 0}, 0);
     sums.push_back(labels.loss(*network, forwarding_.context, kExamples, 0).sum.item<double>() -
                    task->loss(*network, forwarding_.context, kExamples, 0).sum.item<double>());
   }
@@ -182,11 +192,13 @@ TEST_F(Byot, NothingOfTheDeepestIsLearnedWithoutItsShares) {
 TEST_F(Byot, TheResultHasExitsThatWereTrained) {
   distill::ByotSettings s = settings("out");
   s.exits.layers = {1, 3};
+  s.exits.input = ExitInput::kMean;
   (void)distill::byot(s, kQuiet);
   const Model model = read_model(work_ / "out");
   const std::vector<ExitSpec> exits = read_exits(model);
   ASSERT_EQ(exits.size(), 2u);
   EXPECT_EQ(exits[1].layer, 3);
+  EXPECT_EQ(exits[1].input, ExitInput::kMean);
   const auto bias = read_floats(model.tensors.at("exits.1.classifier.bias"), "bias");
   EXPECT_TRUE(std::any_of(bias.begin(), bias.end(), [](float v) { return v != 0; })) << "as it was drawn";
   // Trained further for something else they would tell of an encoder that is gone.

@@ -73,6 +73,23 @@ TEST(Exits, AreShapedAsTheClassifier) {
   EXPECT_FALSE(other.config.contains("compression_config"));
 }
 
+TEST(Exits, MayReadTheMean) {
+  Model model = classifier(true);
+  set_exits(model, {1}, ExitInput::kMean);
+  complete_model(model);
+  EXPECT_EQ(model.config.find("compression_config")->dump(), R"({"exits":{"layers":[1],"input":"mean"}})");
+  const std::vector<ExitSpec> exits = read_exits(model);
+  ASSERT_EQ(exits.size(), 1u);
+  EXPECT_EQ(exits[0].layer, 1);
+  EXPECT_EQ(exits[0].input, ExitInput::kMean);
+  for (const char* wrong : {R"({"layers":[1]})", R"({"input":"mean"})", R"({"layers":[1],"input":"max"})",
+                            R"({"layers":[1],"input":7})"}) {
+    Model other = classifier(true);
+    other.config.set("compression_config", Json::object({{"exits", Json::parse(wrong, "exits")}}));
+    EXPECT_NE(refusal(other).find("wanted layers"), std::string::npos) << wrong << ": " << refusal(other);
+  }
+}
+
 TEST(Exits, WhatDoesNotFitIsRefused) {
   const auto with = [](Json exits) {
     Model model = classifier(true);

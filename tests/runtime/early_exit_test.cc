@@ -19,9 +19,10 @@ namespace {
 constexpr double kThreshold = 0.9;
 
 // The model with exits whose heads are random.
-Model with_exits(Model model, const std::vector<int64_t>& layers, uint64_t seed) {
+Model with_exits(Model model, const std::vector<int64_t>& layers, uint64_t seed,
+                 ExitInput input = ExitInput::kFirstToken) {
   Rng rng(seed);
-  set_exits(model, layers);
+  set_exits(model, layers, input);
   for (const ExitSpec& exit : read_exits(model)) {
     for (const LinearSpec* spec : {&exit.head.dense, &exit.head.projection}) {
       if (spec->name.empty()) continue;
@@ -36,7 +37,8 @@ Model with_exits(Model model, const std::vector<int64_t>& layers, uint64_t seed)
   return model;
 }
 
-// Without what lies behind the exit, whose classifier is the model's: an ordinary model.
+// Without what lies behind the exit, whose classifier is the model's: an ordinary model, or of the mean of
+// the tokens a sentence encoder that ends in classes.
 Model cut_behind(const Model& model, const ExitSpec& exit) {
   Model cut = model;
   cut.config.erase("compression_config");
@@ -45,6 +47,15 @@ Model cut_behind(const Model& model, const ExitSpec& exit) {
   d.output = exit.value;
   for (HeadSpec& head : d.heads) {
     if (head.kind == HeadKind::kSequenceClassifier) head = exit.head;
+  }
+  if (exit.input == ExitInput::kMean) {
+    std::erase_if(d.heads, [](const HeadSpec& head) { return head.kind == HeadKind::kSequenceClassifier; });
+    using Kind = SentenceModule::Kind;
+    cut.sentence.modules = {{Kind::kPooling, {{PoolingMode::kMean}, true}, {}, Activation::kNone}};
+    if (exit.head.has_dense)
+      cut.sentence.modules.push_back({Kind::kDense, {}, exit.head.dense, exit.head.activation});
+    cut.sentence.modules.push_back({Kind::kDense, {}, exit.head.projection, Activation::kNone});
+    cut.id2label.resize(static_cast<std::size_t>(exit.head.projection.out));
   }
   return cut;
 }
@@ -69,13 +80,13 @@ class EarlyExits : public ::testing::TestWithParam<int> {
   static Model make(int index) {
     Model model = testing::make_bert_like(31 + static_cast<uint64_t>(index));
     if (index == 1) model = testing::quantize_tiny(model, false);
-    if (index == 2) {
+    if (index == 2 || index == 4) {
       model = testing::quantize_tiny(model, true);
       for (Block& block : model.description.blocks) {
         if (auto* attention = std::get_if<AttentionSpec>(&block.part)) attention->integer = true;
       }
     }
-    return with_exits(model, {1, 2, 3}, 5);
+    return with_exits(model, {1, 2, 3}, 5, index < 3 ? ExitInput::kFirstToken : ExitInput::kMean);
   }
   static std::unique_ptr<Predictor> session(const Model& model, EarlyExit exit, int threads = 1,
                                             int64_t max_tokens = 16384) {
@@ -178,11 +189,11 @@ TEST_P(EarlyExits, ARowLeavesAtTheFirstExitThatIsSureEnoughWhoeverStandsBesideIt
 }
 
 std::string name_model(const ::testing::TestParamInfo<int>& info) {
-  const char* const names[] = {"Fp32", "Int8", "Int8Attention"};
+  const char* const names[] = {"Fp32", "Int8", "Int8Attention", "Fp32Mean", "Int8AttentionMean"};
   return names[info.param];
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EarlyExits, ::testing::Values(0, 1, 2), name_model);
+INSTANTIATE_TEST_SUITE_P(Models, EarlyExits, ::testing::Range(0, 5), name_model);
 
 TEST(RelativeEntropy, IsTheShareOfTheLargest) {
   const auto of = [](std::vector<float> logits) { return relative_entropy(logits); };

@@ -232,7 +232,8 @@ int run(const CommonOptions& common) {
     std::string behind;
     for (const ExitSpec& exit : own_exits)
       behind += fmt::format("{}{}", behind.empty() ? "" : ", ", exit.layer);
-    print_text(fmt::format("exits behind layer {}: --exit-entropy of classify and eval\n", behind));
+    print_text(fmt::format("exits behind layer {}{}: --exit-entropy of classify and eval\n", behind,
+                           own_exits.front().input == ExitInput::kMean ? ", of the mean of the tokens" : ""));
   }
   if (options.tensors || !changes.empty()) print_text("\n" + tensor_table(model.tensors, changes));
   return kDone;
