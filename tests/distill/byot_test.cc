@@ -87,7 +87,7 @@ void add_exit(train::Network& network, const HeadSpec& head, uint64_t seed) {
 
 class ByotLoss : public Byot, public ::testing::WithParamInterface<ExitInput> {};
 INSTANTIATE_TEST_SUITE_P(Inputs, ByotLoss, ::testing::Values(ExitInput::kFirstToken, ExitInput::kMean),
-                         [](const auto& info) { return info.param == ExitInput::kMean ? "Mean" : "First"; });
+                         [](const auto& made) { return made.param == ExitInput::kMean ? "Mean" : "First"; });
 
 TEST_P(ByotLoss, EachExitLearnsOfTheDeepestAsAConstant) {
   constexpr double kSoft = 0.4, kTemperature = 2.5, kFeatures = 0.7, kSmoothing = 0.1;

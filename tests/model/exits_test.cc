@@ -77,7 +77,8 @@ TEST(Exits, MayReadTheMean) {
   Model model = classifier(true);
   set_exits(model, {1}, ExitInput::kMean);
   complete_model(model);
-  EXPECT_EQ(model.config.find("compression_config")->dump(), R"({"exits":{"layers":[1],"input":"mean"}})");
+  EXPECT_EQ(model.config.find("compression_config")->dump(),
+            R"({"version":1,"exits":{"layers":[1],"input":"mean"}})");
   const std::vector<ExitSpec> exits = read_exits(model);
   ASSERT_EQ(exits.size(), 1u);
   EXPECT_EQ(exits[0].layer, 1);
