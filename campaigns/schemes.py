@@ -11,7 +11,7 @@ def from_teacher(campaign, out, seed, *, start=None, teacher=None, more=()):
 
 def assistant(campaign, out, seed):
     """Mirzadeh et al. 2020: a student of four layers learns of the teacher, and teaches."""
-    between = campaign.made(f"assistant-{seed}", lambda at: from_teacher(campaign, at, seed, start=campaign.carved(4)))
+    between = campaign.made(f"between-{seed}", lambda at: from_teacher(campaign, at, seed, start=campaign.carved(4)))
     from_teacher(campaign, out, seed, teacher=between)
 
 

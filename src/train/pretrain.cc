@@ -79,7 +79,9 @@ Json path_list(const std::vector<fs::path>& paths) {
 // What the steps tell: the loss curve, and once how long the rest will take.
 class Watch {
  public:
-  explicit Watch(const std::function<void(const std::string&)>& tell) : tell_(tell) {}
+  // A rehearsal's caller says how long all takes.
+  Watch(const std::function<void(const std::string&)>& tell, bool rehearses)
+      : tell_(tell), rehearses_(rehearses) {}
 
   void step(const StepLog& log) {
     ++steps_;
@@ -88,7 +90,7 @@ class Watch {
     stretch_seconds_ += log.seconds;
     ++stretch_steps_;
     if (steps_ <= kFirstEstimate) estimate_.add(log);
-    if (steps_ == kFirstEstimate && log.total > log.step) {
+    if (!rehearses_ && steps_ == kFirstEstimate && log.total > log.step) {
       const auto rest = static_cast<double>(log.total - log.step);
       tell_(fmt::format(
           "{:.0f} tokens a second; {} steps of about {:.0f} tokens are left: {:.1f} million tokens "
@@ -108,6 +110,7 @@ class Watch {
 
  private:
   const std::function<void(const std::string&)>& tell_;
+  const bool rehearses_;
   StepEstimate estimate_;
   int64_t steps_ = 0, stretch_steps_ = 0, stretch_tokens_ = 0;
   double loss_ = 0, stretch_seconds_ = 0;
@@ -174,7 +177,7 @@ Trained train_model(const Start& start, const PretrainSettings& settings, const 
   LoopSettings loop = settings.loop;
   loop.folder = run.folder;
   loop.origin = describe_origin(settings);
-  Watch watch(run.tell);
+  Watch watch(run.tell, settings.loop.rehearsal > 0);
   trained.model.loop =
       train(network, *objective, loop, settings.resume, run.communicator, [&](const StepLog& log) {
         watch.step(log);
