@@ -15,7 +15,7 @@ namespace penjing::distill {
 struct ExitLearning {
   std::vector<int64_t>
       layers;  // how many lie before each exit, ascending; empty: behind every one but the last
-  ExitInput input = ExitInput::kFirstToken;
+  ExitInput input = ExitInput::kMean;  // the papers: the first token
   double soft_share = 0.3;  // of the deepest classifier's distribution, the rest of the labels (the paper's
                             // alpha)
   double temperature = 3;   // of that distribution

@@ -9,16 +9,17 @@ namespace penjing::distill {
 
 // The parameters of self-distillation on the command line and in a recipe's step, each declared here once.
 struct ByotParams {
-  std::string exits = "all", exit_input = "first";
+  std::string exits = "all", exit_input = "mean";
   ExitLearning learning;
   train::FinetuneParams training;
 
   template <class Visitor>
   void visit(Visitor& v) {
     v.text("exits", exits, "behind which layers: all, or their numbers with commas between, from 1");
-    v.choice("exit_input", exit_input, {"first", "mean"},
-             "what an exit reads: the first token, as the paper's, or the mean of all, which says more of "
-             "early layers");
+    v.choice(
+        "exit_input", exit_input, {"first", "mean"},
+        "what an exit reads: the first token, as the papers', or the mean of all, which says more in early "
+        "layers");
     v.number("soft_share", learning.soft_share, 0, 1,
              "how much an exit learns of the deepest classifier; the rest of the labels");
     v.number("temperature", learning.temperature, 1e-3, 1e3, "of the deepest classifier's distribution");
