@@ -7,8 +7,10 @@ difference; keeps the tables campaigns/DISTILLATION.md.
 
 The teacher is fine-tuned on the same examples as the student, which is the teacher cut to three layers (`penjing student
 --layers 3`). sst2: 20,000 sentences, scored on the dev set and on 10,000 of the training rows that nobody has trained on;
-mrpc: 3,668 pairs, scored on the dev set and on the 1,725 labelled pairs of its test set. A loss is added to plain kd (0.1 of the labels, 0.9 of the soft labels) with a weight that makes it as large
-as the soft labels' part in the first steps, measured once on seed 1. Done runs are kept, a killed one goes on."""
+mrpc: 3,668 pairs, scored on the dev set and on the 1,725 labelled pairs of its test set. A loss is added to plain kd (0.1 of
+the labels, 0.9 of the soft labels) with a weight that makes it as large as the soft labels' part in the first steps,
+measured once on seed 1. A seed is run on one machine, since the teacher is made there: on another it is another one. Done
+runs are kept, a killed one goes on."""
 
 import argparse
 import bisect
@@ -110,25 +112,27 @@ class Campaign:
         call([self.args.penjing, "quantize", model, "--out", out, "--quiet"])
 
     def finetune_teacher(self, at, seed=1, start=None, epochs=None, *more):
-        call([self.args.penjing, "finetune", start or self.args.base, "--task", self.task, "--data", self.data, "--out", at, "--epochs",
-              epochs or self.teacher_epochs, "--batch-size", 32, "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more,
-              "--json", "--resume"])
+        self.call_trainer("finetune", start or self.args.base, at, epochs or self.teacher_epochs, 32, seed, *more)
 
     def learn(self, verb, start, out, seed, *more):
         """The budget that all share."""
-        return call([self.args.penjing, verb, start, "--task", self.task, "--data", self.data, "--out", out, "--epochs", self.epochs,
-                     "--batch-size", BATCH, "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more, "--json", "--resume"])
+        self.call_trainer(verb, start, out, self.epochs, BATCH, seed, *more)
+
+    def call_trainer(self, verb, start, out, epochs, batch, seed, *more):
+        call([self.args.penjing, verb, start, "--task", self.task, "--data", self.data, "--out", out, "--epochs", epochs, "--batch-size",
+              batch, "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more, "--json", "--resume"])
 
     def finetune(self, start, out, seed, *more):
-        return self.learn("finetune", start, out, seed, *more)
+        self.learn("finetune", start, out, seed, *more)
 
     def distill(self, start, out, terms, seed, *more):
-        return self.learn("distill", start, out, seed, "--losses", json.dumps(terms), *more)
+        self.learn("distill", start, out, seed, "--losses", json.dumps(terms), *more)
 
     def train(self, out, terms, seed, *more):
         if terms is None:
-            return self.finetune(self.student, out, seed, *more)
-        return self.distill(self.student, out, [KD, *terms], seed, "--teacher", self.teacher, *more)
+            self.finetune(self.student, out, seed, *more)
+        else:
+            self.distill(self.student, out, [KD, *terms], seed, "--teacher", self.teacher, *more)
 
     def weighted(self, name):
         """The plan's terms with the weight that makes each as large as kd's part at the start."""
@@ -143,6 +147,7 @@ class Campaign:
             log = pathlib.Path(f"{probe}.training") / "train.jsonl"
             first = next(d for d in map(json.loads, log.read_text().splitlines()) if "details" in d)["details"]
             others = [value for term, value in first.items() if term != "kd" and value > 0]
+            weights = json.loads(kept.read_text()) if kept.exists() else {}  # another process may have written
             weights[name] = 0.9 * first["kd"] / sum(others)
             kept.write_text(json.dumps(weights, indent=1) + "\n")
             for path in (probe, pathlib.Path(f"{probe}.training")):
@@ -264,10 +269,12 @@ def table(task, teacher):
     _, epochs, _, data = TASKS[task]
     text = [f"## {task}, teacher {teacher}", "", f"{data}. {epochs} epochs.", ""]
     if "teacher" in runs:
-        of = {r.get("teacher"): sorted({str(o["seed"]) for name in shown for o in runs[name] if o.get("teacher") == r.get("teacher")})
-              for r in runs["teacher"]}
-        text += ["Teacher" + "; ".join(f" (seeds {', '.join(of[r.get('teacher')])}): dev {100 * r['dev']:.2f}, held back "
-                                       f"{100 * r['held']:.2f}" for r in runs["teacher"]) + ".", ""]
+        taught = {}  # by which teacher the runs of which seeds were
+        for record in (r for name in shown for r in runs[name]):
+            taught.setdefault(record.get("teacher"), set()).add(record["seed"])
+        text += ["Teacher: " + "; ".join(
+            f"dev {100 * r['dev']:.2f}, held back {100 * r['held']:.2f} (of seed {', '.join(map(str, sorted(taught[r.get('teacher')])))})"
+            for r in runs["teacher"] if r.get("teacher") in taught) + ".", ""]
     text += ["| loss or scheme | seeds | dev | held back | beyond labels | beyond kd |", "|---|---|---|---|---|---|"]
     for name in shown:
         text.append(f"| {name} | {len(runs[name])} | {spread(runs[name], 'dev')} | {spread(runs[name], 'held')} | "
