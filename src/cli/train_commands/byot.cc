@@ -24,9 +24,10 @@ void declare(CLI::App& app) {
   params.declare(app, list_params<distill::ByotParams>());
 }
 
-RunInfo info_of(const distill::ByotSettings& settings, const std::string& exits) {
+RunInfo info_of(const distill::ByotSettings& settings, const distill::ByotParams& given) {
   RunInfo info = run_info("byot", settings.training);
-  info.settings.set("exits", exits);
+  info.settings.set("exits", given.exits);
+  info.settings.set("exit_input", given.exit_input);
   info.settings.set("soft_share", settings.exits.soft_share);
   info.settings.set("temperature", settings.exits.temperature);
   info.settings.set("feature_weight", settings.exits.feature_weight);
@@ -41,7 +42,7 @@ int run(const CommonOptions& common) {
   settings.training.model = model;
   options.put_into(settings.training, common);
   return train_and_print(
-      options, common, [&] { return info_of(settings, given.exits); }, settings.training.eval_split,
+      options, common, [&] { return info_of(settings, given); }, settings.training.eval_split,
       [&](const Tell& tell, const OnStep& on_step) { return distill::byot(settings, tell, on_step); });
 }
 
