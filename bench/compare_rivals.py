@@ -72,7 +72,7 @@ def parse_arguments():
     args.ours = [tuple(pair.split("=", 1)) for pair in args.ours]
     if args.sweep:
         args.shapes = [f"1x{s}" for s in (8, 16, 32, 64, 128, 256, 512)] + [f"{b}x32" for b in (8, 32, 256)]
-    if args.penjing is None:
+    if args.penjing is None and not args.setup:
         built = REPOSITORY / "build" / "release" / "penjing"
         args.penjing = str(built) if built.exists() else shutil.which("penjing") or parser.error("no penjing; say --penjing")
     return args
