@@ -45,12 +45,11 @@ OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb":
 # texts (TinyBERT's Algorithm 1, VARIANTS of a text), the paper's figure.
 AFTER = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5}, "-")}
 VARIANTS = 5
-# What students look like: the step that carves them, which they are.
-SHAPES = {"12 layers": ({"method": "student", "layers": 12}, "BERT-base"),
-          "6 layers": ({"method": "student", "layers": 6}, "all with 6"),
-          "3 layers": ({"method": "student", "layers": 3}, "all with 3"),
-          "4 layers of 312": ({"method": "student", "layers": 4, "hidden": 312, "heads": "12", "intermediate": "1200"}, "tinybert-4"),
-          "BiLSTM": ({"method": "bilstm"}, "bilstm, its labels and kd")}
+# What students look like: how they are carved, which they are.
+SHAPES = {"12 layers": (["--layers", 12], "BERT-base"), "6 layers": (["--layers", 6], "all with 6"),
+          "3 layers": (["--layers", 3], "all with 3"),
+          "4 layers of 312": (["--layers", 4, "--hidden", 312, "--heads", 12, "--intermediate", 1200], "tinybert-4"),
+          "BiLSTM": (["--method", "bilstm"], "bilstm, its labels and kd")}
 # On SST-2 alone: name -> which rows are learned, from labels or from a teacher, the paper's figure. The paper's BiLSTM has 86.7
 # without and 90.7 with its teacher (BERT-large, 67,349 rows, 20 times augmented); here 20,000 rows, 5 times augmented.
 BILSTMS = {"bilstm-labels": ("train", False, "-"), "bilstm-kd": ("train", True, "-"), "bilstm": ("augmented", True, "96 %")}
@@ -137,7 +136,7 @@ def general_tinybert(args, steps, name):
         recipe = out.with_suffix(".recipe.json")
         recipe.write_text(json.dumps({"model": str(cache() / "models" / "bert-base"), "steps": steps}, indent=1) + "\n")
         call([args.penjing, "run", recipe, "--out", f"{out}.run", "--json", *(("-t", args.threads) if args.threads else ())])
-        (pathlib.Path(f"{out}.run") / "model").rename(out)
+        out.symlink_to((pathlib.Path(f"{out}.run") / "model").resolve())
     return str(out)
 
 
@@ -226,18 +225,14 @@ def measure(args):
     kept = RESULTS / "shapes.json"
     shapes = json.loads(kept.read_text()) if kept.exists() else {}
     teacher = cache() / "models" / "bert-base"
-    for shape, (step, _) in SHAPES.items():
+    for shape, (carving, _) in SHAPES.items():
         if shape in shapes:
             continue
         forms = {form: cache() / "models" / "shapes" / f"{shape.replace(' ', '-')}-{form}" for form in ("fp32", "int8")}
-        for form, path in forms.items():
-            if path.exists():
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            recipe = path.with_suffix(".recipe.json")
-            recipe.write_text(json.dumps({"model": str(teacher), "steps": [step, *([{"method": "quantize"}] if form == "int8" else [])]}))
-            call([args.penjing, "run", recipe, "--out", f"{path}.run", "--quiet", "--json"])
-            (pathlib.Path(f"{path}.run") / "model").rename(path)
+        if not forms["fp32"].exists():
+            call([args.penjing, "student", teacher, *carving, "--out", forms["fp32"], "--quiet"])
+        if not forms["int8"].exists():
+            call([args.penjing, "quantize", forms["fp32"], "--out", forms["int8"], "--quiet"])
         inside = call([args.penjing, "inspect", forms["fp32"], "--json"])
         found = {"parameters": inside["parameters"], "flops": inside["flops"], **where_and_when(),
                  "bytes": {form: sum(f.stat().st_size for f in path.glob("*.safetensors")) for form, path in forms.items()}}
