@@ -20,9 +20,10 @@ LEARNS = ("mutual", "byot", "multitask")  # of itself
 NARROW = ["steps.0.hidden=16", 'steps.0.heads="4"', 'steps.0.intermediate="32"']
 THREE_PLACES = "losses.0.layers=[[0, 0], [1, 2], [2, 4]]"
 TINY_BERT = NARROW + [f"steps.{i}.{THREE_PLACES}" for i in (1, 2)]
+TINY_SHAPE = ['steps.0.config={"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}']
 MINI_LM = NARROW + ["steps.1.losses.0.params.relation_heads=4"]
 SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
-           "tinybert4": TINY_BERT, "tinybert4-paper": TINY_BERT,
+           "tinybert4": TINY_BERT, "tinybert4-paper": TINY_SHAPE + TINY_BERT[len(NARROW):],
            "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"],
            "minilm-v2": MINI_LM, "minilm-v2-paper": MINI_LM,
            "minilm-v1-assistant": [*NARROW, "steps.0.layers=4"],
@@ -43,7 +44,7 @@ BOTTLENECKED = {"intra_bottleneck_size": 16, "intermediate_size": 32}
 BILSTM = ["steps.0.units=12", "steps.0.embedding=16"]
 ATTENTIVE = ["steps.2.units=12", "steps.2.embedding=16", "steps.2.attention_units=8"]
 OTHERS = {"bilstm": BILSTM, "bilstm-paper": BILSTM, "attentive-bilstm": ATTENTIVE}
-SENTENCES, MASKED_STEPS = 400, 5
+SENTENCES, MASKED_STEPS, BERT_HEAD = 400, 5, 64
 
 
 def is_of_sentences(recipe):
@@ -158,7 +159,10 @@ def in_miniature(recipe, plan, work, teacher):
         texts = plan["eval"][0]["task"] == "masked"
         sets.append(f"eval.0.data={work / 'data' / 'texts.txt' if texts else work / 'data'}")
     for i, step in enumerate(plan["steps"]):
-        if step["method"] == "student" and recipe.stem not in OTHERS:
+        if step["method"] == "student" and recipe.stem not in OTHERS and not step.get("config"):
+            # What the miniature does not see: BERT-base, which the recipes are for, is carved in whole heads.
+            if step["hidden"] % BERT_HEAD != 0:
+                sys.exit(f"{recipe.stem}: a width of {step['hidden']} is no multiple of the {BERT_HEAD} features of BERT's heads")
             sets.append(f"steps.{i}.layers=2")
         elif step["method"] == "trim_vocabulary":
             sets += [f'steps.{i}.texts=["{work / "data" / "texts.txt"}"]', f"steps.{i}.min_count=3"]
