@@ -166,15 +166,14 @@ class Campaign:
         result = self.results / f"{self.args.base}-{name}-{seed}.json"
         if result.exists():
             return
-        out = self.models / f"{self.args.base}-{name}-{seed}"
         begin = time.time()
         if name in SCHEMES:
             plan = name
-            self.made(f"{name}-{seed}", lambda at: SCHEMES[name](self, at, seed))
+            out = self.made(f"{name}-{seed}", lambda at: SCHEMES[name](self, at, seed))
         else:
             terms = self.weighted(name)
             plan = None if terms is None else [KD, *terms]
-            self.made(f"{name}-{seed}", lambda at: self.train(at, terms, seed))
+            out = self.made(f"{name}-{seed}", lambda at: self.train(at, terms, seed))
         self.keep(result, out, {"plan": plan, "seed": seed, "wall": time.time() - begin})
         subprocess.run(["rm", "-rf", f"{out}.training"], check=True)
 

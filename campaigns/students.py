@@ -142,7 +142,11 @@ def general_tinybert(args, steps, name):
 
 def tinybert_steps(args, student, task):
     left_out, _ = TINYBERTS[student]
-    carve, general, intermediate, prediction, _ = recipe_steps(args, "tinybert4")
+    # What the recipe says of its own; a step resolved has all its method's parameters, and begins with its number's model.
+    says = ("method", "layers", "hidden", "heads", "intermediate", "task", "param", "losses", "label_weight", "epochs", "batch_size",
+            "learning_rate", "precision", "eval_split")
+    carve, general, intermediate, prediction = ({key: step[key] for key in says if key in step}
+                                                for step in recipe_steps(args, "tinybert4")[:4])
     general = {**without(left_out, general), "data": str(sentences.sentences_file()), "limit": GENERAL, "seed": args.seed}
     intermediate = without(left_out, intermediate)
     start = general_tinybert(args, [carve, general], "tinybert-general" + (
@@ -284,7 +288,7 @@ def write_table():
                 continue
             values = {form: [score(r["steps"][at], metrics[task]) for r in found] for form, at in (("fp32", -2), ("int8", -1))}
             for form, these in values.items():
-                kept[form].append(statistics.mean(these) / found[0].get("teacher", teacher[task]))
+                kept[form].append(statistics.mean(these) / (found[0].get("teacher") or teacher[task]))
             cells.append(" / ".join(f"{100 * statistics.mean(v):.2f}" for v in values.values()))
             minutes += sum(s["seconds"] for r in found for s in r["steps"]) / 60 / len(found)
         share = {form: f"{100 * statistics.mean(v):.1f} % of {len(v)}" for form, v in kept.items()}

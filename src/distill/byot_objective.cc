@@ -17,6 +17,7 @@ constexpr uint32_t kExitSite = 0xFFFF0200;  // + layer: of the dropout's random 
 // The examples' tokens, end to end, as train::pack() lays them.
 struct Packed {
   at::Tensor begins, keys, lengths;  // an example: where its tokens begin, the key of that row, how many
+  at::Tensor owner;                  // a token: the example's place
 };
 Packed packed_tokens(const train::Objective& task, std::span<const int64_t> examples, at::Device device) {
   std::vector<int64_t> begins, keys, lengths;
@@ -30,14 +31,14 @@ Packed packed_tokens(const train::Objective& task, std::span<const int64_t> exam
   const auto tensor = [&](const std::vector<int64_t>& values) {
     return at::tensor(values, at::kLong).to(device);
   };
-  return {tensor(begins), tensor(keys), tensor(lengths)};
+  const at::Tensor counts = tensor(lengths);
+  return {tensor(begins), tensor(keys), counts, at::repeat_interleave(counts)};
 }
 
 // rows [tokens, hidden]: the mean of each example's, in the rows' type [examples, hidden].
 at::Tensor means(const at::Tensor& rows, const Packed& packed) {
-  const at::Tensor owner = at::repeat_interleave(packed.lengths);
   const at::Tensor sums = at::zeros({packed.lengths.size(0), rows.size(1)}, rows.options().dtype(at::kFloat))
-                              .index_add(0, owner, rows.to(at::kFloat));
+                              .index_add(0, packed.owner, rows.to(at::kFloat));
   return (sums / packed.lengths.unsqueeze(1)).to(rows.scalar_type());
 }
 

@@ -11,11 +11,11 @@ namespace penjing::distill {
 // The task's loss of the deepest classifier C, and of each exit e behind layer l, summed over the exits
 // (Zhang et al. 2019, section 3.2):
 //   (1 - alpha) CE(y, p_e) + alpha T^2 KL(p_C || p_e) + lambda mean over the features of (F_e - F_C)^2
-// KL of distributions at temperature T; F is what a classifier's last product reads of the first token (an
-// exit's, where it is said, of the mean of all):
-// behind the dense layer that BERT has there, which is the paper's bottleneck. p_C and F_C are constants.
-// Each example has the weight that the task gives it. Deviation: the paper's squared distance is a sum, here
-// a mean over the features, so that lambda does not follow the width.
+// KL of distributions at temperature T; F is what a classifier's last product reads, the deepest one of the
+// first token, an exit of what ExitLearning::input says: behind the dense layer that BERT has there, which is
+// the paper's bottleneck. p_C and F_C are constants. Each example has the weight that the task gives it.
+// Deviation: the paper's squared distance is a sum, here a mean over the features, so that lambda does not
+// follow the width.
 class ByotObjective final : public ObjectiveAround {
  public:
   // classifier: the model's own. The exits' parameters (exit_head) are in the network. label_smoothing: as

@@ -362,10 +362,10 @@ void Session::run_with_exits(const Head& head, const TokenSpan& tokens, float* r
   TokenSpan left = tokens;
   std::vector<float> said;
   const auto ask = [&](const Head& asked, const float* source) {
-    picked_.clear();
-    for (int64_t i = 0; i < left.num_sequences; ++i) picked_.push_back(left.begin(i));
-    said.resize(there.size() * static_cast<std::size_t>(dim));
     const bool pooled = asked.rows == Head::Rows::kPooled;
+    picked_.clear();
+    for (int64_t i = 0; !pooled && i < left.num_sequences; ++i) picked_.push_back(left.begin(i));
+    said.resize(there.size() * static_cast<std::size_t>(dim));
     run_slices(asked, left.num_sequences, pooled ? &left : nullptr, nullptr, said.data(),
                [&](int64_t done, int64_t slice, float* target) {
                  if (pooled) {

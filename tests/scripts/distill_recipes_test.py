@@ -19,11 +19,11 @@ LEARNS = ("mutual", "byot", "multitask")  # of itself
 # What a teacher of four layers, four heads and a width of 32 needs otherwise.
 NARROW = ["steps.0.hidden=16", 'steps.0.heads="4"', 'steps.0.intermediate="32"']
 THREE_PLACES = "losses.0.layers=[[0, 0], [1, 2], [2, 4]]"
-TINY_BERT = NARROW + [f"steps.{i}.{THREE_PLACES}" for i in (1, 2)]
+TINY_STAGES = [f"steps.{i}.{THREE_PLACES}" for i in (1, 2)]
 TINY_SHAPE = ['steps.0.config={"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}']
 MINI_LM = NARROW + ["steps.1.losses.0.params.relation_heads=4"]
 SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
-           "tinybert4": TINY_BERT, "tinybert4-paper": TINY_SHAPE + TINY_BERT[len(NARROW):],
+           "tinybert4": NARROW + TINY_STAGES, "tinybert4-paper": TINY_SHAPE + TINY_STAGES,
            "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"],
            "minilm-v2": MINI_LM, "minilm-v2-paper": MINI_LM,
            "minilm-v1-assistant": [*NARROW, "steps.0.layers=4"],
