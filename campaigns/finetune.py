@@ -118,8 +118,10 @@ def run(args, model, task, seed):
         result.write_text(json.dumps(record, indent=1) + "\n")
         write_table()
 
-    if "fp32" not in scores or not out.exists():
-        record["training"] = train("finetune", model, out, epochs, RATES[model])
+    if not out.exists() or "fp32" not in scores:  # a model made once more keeps the record of the first
+        trained = train("finetune", model, out, epochs, RATES[model])
+    if "fp32" not in scores:
+        record["training"] = trained
         evaluate("fp32", out)
         keep()
     if "int8" not in record.get("agreement", {}):

@@ -66,7 +66,7 @@ void prepare(const ByotSettings& settings, train::TaskStart& start) {
   start.tell(fmt::format("exits behind layer {} of {}; {} parameters with them\n", behind,
                          model.description.num_layers, start.network.parameters.num_elements()));
   start.origin.set("byot", Json::object({{"exits", layers},
-                                         {"input", learning.input == ExitInput::kMean ? "mean" : "first"},
+                                         {"input", name_of(learning.input)},
                                          {"soft_share", learning.soft_share},
                                          {"temperature", learning.temperature},
                                          {"feature_weight", learning.feature_weight}}));

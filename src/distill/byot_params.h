@@ -9,7 +9,7 @@ namespace penjing::distill {
 
 // The parameters of self-distillation on the command line and in a recipe's step, each declared here once.
 struct ByotParams {
-  std::string exits = "all", exit_input = "mean";
+  std::string exits = "all", exit_input = name_of(ExitInput::kMean);
   ExitLearning learning;
   train::FinetuneParams training;
 
@@ -17,7 +17,7 @@ struct ByotParams {
   void visit(Visitor& v) {
     v.text("exits", exits, "behind which layers: all, or their numbers with commas between, from 1");
     v.choice(
-        "exit_input", exit_input, {"first", "mean"},
+        "exit_input", exit_input, {name_of(ExitInput::kFirstToken), name_of(ExitInput::kMean)},
         "what an exit reads: the first token, as the papers', or the mean of all, which says more in early "
         "layers");
     v.number("soft_share", learning.soft_share, 0, 1,
@@ -32,7 +32,8 @@ struct ByotParams {
   ByotSettings settings() const {
     ByotSettings settings{training.settings(), learning};
     settings.exits.layers = read_exit_layers(exits);
-    settings.exits.input = exit_input == "mean" ? ExitInput::kMean : ExitInput::kFirstToken;
+    settings.exits.input =
+        exit_input == name_of(ExitInput::kMean) ? ExitInput::kMean : ExitInput::kFirstToken;
     return settings;
   }
 };

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/compression_config.h"
 
 namespace penjing {
 
@@ -101,21 +102,17 @@ Activation config_activation(const Json& config, std::string_view key, std::stri
 }
 
 LayerWidths layer_widths(const Json& config, int layer, int64_t num_layers, LayerWidths uniform) {
-  if (const Json* compression = config.find("compression_config");
-      compression != nullptr && !compression->is_null()) {
-    (void)compression->as_object("config.json: compression_config");
-    if (const Json* layers = compression->find("layers")) {
-      const auto& list = layers->as_array("config.json: compression_config.layers");
-      if (static_cast<int64_t>(list.size()) != num_layers) {
-        fail(ErrorKind::kFormat,
-             "config.json: compression_config.layers has {} entries; the model has {} layers", list.size(),
-             num_layers);
-      }
-      const Json& entry = list[static_cast<std::size_t>(layer)];
-      (void)entry.as_object(fmt::format("config.json: compression_config.layers[{}]", layer));
-      return {config_int_or(entry, "num_attention_heads", uniform.num_heads, 0, kMaxWidth),
-              config_int_or(entry, "intermediate_size", uniform.intermediate_size, 0, kMaxWidth)};
+  if (const Json* layers = find_compression(config, "layers")) {
+    const auto& list = layers->as_array("config.json: compression_config.layers");
+    if (static_cast<int64_t>(list.size()) != num_layers) {
+      fail(ErrorKind::kFormat,
+           "config.json: compression_config.layers has {} entries; the model has {} layers", list.size(),
+           num_layers);
     }
+    const Json& entry = list[static_cast<std::size_t>(layer)];
+    (void)entry.as_object(fmt::format("config.json: compression_config.layers[{}]", layer));
+    return {config_int_or(entry, "num_attention_heads", uniform.num_heads, 0, kMaxWidth),
+            config_int_or(entry, "intermediate_size", uniform.intermediate_size, 0, kMaxWidth)};
   }
   if (const Json* pruned = config.find("pruned_heads"); pruned != nullptr && !pruned->is_null()) {
     (void)pruned->as_object("config.json: pruned_heads");

@@ -33,8 +33,9 @@ Listed read_list(const Json& exits) {
   if (exits.is_object()) {
     layers = exits.find("layers");
     const Json* input = exits.find("input");
-    if (layers == nullptr || input == nullptr || !input->is_string() || input->as_string(kWhere) != "mean")
-      fail(ErrorKind::kFormat, "{}: {}; wanted layers, and the input \"mean\"", kWhere, exits.dump());
+    const char* mean = name_of(ExitInput::kMean);
+    if (layers == nullptr || input == nullptr || !input->is_string() || input->as_string(kWhere) != mean)
+      fail(ErrorKind::kFormat, "{}: {}; wanted layers, and the input \"{}\"", kWhere, exits.dump(), mean);
     listed.input = ExitInput::kMean;
   }
   for (const Json& layer : layers->as_array(kWhere)) listed.layers.push_back(layer.as_int(kWhere));
@@ -42,6 +43,10 @@ Listed read_list(const Json& exits) {
 }
 
 }  // namespace
+
+const char* name_of(ExitInput input) {
+  return input == ExitInput::kMean ? "mean" : "first";
+}
 
 HeadSpec exit_head(const HeadSpec& classifier, int64_t layer) {
   HeadSpec head = classifier;
@@ -86,7 +91,7 @@ std::vector<ExitSpec> read_exits(const Model& model) {
 void set_exits(Model& model, const std::vector<int64_t>& layers, ExitInput input) {
   Json list = Json::array();
   for (const int64_t layer : layers) list.push_back(layer);
-  if (input == ExitInput::kMean) list = Json::object({{"layers", list}, {"input", "mean"}});
+  if (input == ExitInput::kMean) list = Json::object({{"layers", list}, {"input", name_of(input)}});
   set_compression(model.config, kExitsKey, list);
 }
 

@@ -18,6 +18,7 @@ inline constexpr const char* kExitsKey = "exits";
 // What an exit reads of its layer: the first token, or the mean of all tokens, which says something of the
 // text in early layers too.
 enum class ExitInput { kFirstToken, kMean };
+const char* name_of(ExitInput input);  // "first", "mean"
 
 struct ExitSpec {
   int64_t layer = 0;  // how many lie before it

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "model/architectures.h"
+#include "model/compression_config.h"
 #include "model/model.h"
 
 namespace penjing {
@@ -76,8 +77,7 @@ void read_static_range(const TensorMap& tensors, const std::string& name, Linear
 }
 
 std::string shared_source(const Json& config, const std::string& name) {
-  const Json* compression = config.find("compression_config");
-  const Json* shared = compression != nullptr ? compression->find("shared") : nullptr;
+  const Json* shared = find_compression(config, "shared");
   const Json* source = shared != nullptr ? shared->find(name) : nullptr;
   return source == nullptr ? "" : source->as_string("config.json: compression_config.shared." + name);
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "model/block_parts.h"
+#include "model/compression_config.h"
 #include "model/linear.h"
 
 namespace penjing::train {
@@ -222,8 +223,7 @@ void store_parameters(const Parameters& parameters, Model& model) {
     }
   }
   model.config.erase("quantization_config");
-  const Json* compression = model.config.find("compression_config");
-  if (compression != nullptr && compression->contains("attention")) use_float_attention(model);
+  if (find_compression(model.config, "attention") != nullptr) use_float_attention(model);
   for (const char* key : {"dtype", "torch_dtype", "embedding_dtype"}) {
     if (model.config.contains(key)) model.config.set(key, "float32");
   }

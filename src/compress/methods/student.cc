@@ -33,6 +33,7 @@
 #include "compress/params.h"
 #include "compress/part_choice.h"
 #include "compress/width_projection.h"
+#include "model/compression_config.h"
 #include "model/exits.h"
 #include "model/new_model.h"
 
@@ -173,8 +174,7 @@ Model apply(const Model& input, const Json& resolved, MethodContext& context, Me
   if (const Json* scheme = input.config.find("quantization_config"); scheme != nullptr && !scheme->is_null())
     fail(ErrorKind::kInput, "student: the teacher is quantized; carve first and quantize the result");
   check_model(input, false);
-  if (const Json* compression = input.config.find("compression_config");
-      compression != nullptr && compression->is_object() && compression->contains("shared"))
+  if (find_compression(input.config, "shared") != nullptr)
     fail(ErrorKind::kUnsupported, "student: the teacher's layers share weights");
 
   if (!params.config.is_object())
