@@ -64,7 +64,7 @@ def quantize_aware(campaign, out, seed):
     from_teacher(campaign, out, seed, more=("--quantize-aware", "w8a8"))
 
 
-def beginning(layers=None, **options):
+def beginning(**options):
     def train(campaign, out, seed):
         from_teacher(campaign, out, seed, start=campaign.carved(3, **options))
     return train
@@ -73,8 +73,8 @@ def beginning(layers=None, **options):
 SCHEMES = {
     "assistant": assistant, "born-again": born_again, "two-teachers": several_teachers, "snapshots": snapshots, "mutual": mutual,
     "byot": byot, "theseus": theseus, "kd-int8": in_integers, "kd-aware-int8": quantize_aware,
-    # Where the student's layers come from (Sajjad et al. 2023, Fan et al. 2020); uniform is what all others begin with.
-    "kd-first": beginning(**{"from": "first"}), "kd-last": beginning(**{"from": "last"}),
+    # Where the student's layers come from (Sajjad et al. 2023, Fan et al. 2020).
+    "kd-uniform": beginning(**{"from": "uniform"}), "kd-first": beginning(**{"from": "first"}), "kd-last": beginning(**{"from": "last"}),
     "kd-symmetric": beginning(**{"from": "symmetric"}), "kd-alternate": beginning(**{"from": "alternate"}),
     "kd-fresh": beginning(init="random"),
 }
