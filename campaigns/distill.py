@@ -9,8 +9,8 @@ The teacher is fine-tuned on the same examples as the student, which is the teac
 --layers 3`). sst2: 20,000 sentences, scored on the dev set and on 10,000 of the training rows that nobody has trained on;
 mrpc: 3,668 pairs, scored on the dev set and on the 1,725 labelled pairs of its test set. A loss is added to plain kd (0.1 of
 the labels, 0.9 of the soft labels) with a weight that makes its gradient at the encoder as long as that of the soft labels'
-part, both measured on the student as it starts: values say nothing, one loss is 1e-5 where another is 30. A seed is run on
-one machine, since the teacher is made there: on another it is another one. Done runs are kept, a killed one goes on."""
+part, both measured on the student as it starts: values say nothing, one loss is 1e-5 where another is 30; NAME-tenth, with a
+tenth of that. A seed is run on one machine, since the teacher is made there: on another it is another one. Done runs are kept, a killed one goes on."""
 
 import argparse
 import bisect
@@ -51,6 +51,9 @@ PLANS = {
     "attention-kl": [{"loss": "attention_kl"}], "minilm": [{"loss": "minilm"}], "feature-map": [{"loss": "feature_map"}],
     "adversarial": [{"loss": "adversarial"}],
 }
+# The same, pulling at the encoder with a tenth of kd's gradient: one as long as that of the start outlasts it.
+TENTH = "-tenth"
+PLANS |= {name + TENTH: terms for name, terms in PLANS.items() if terms}
 
 
 def sst2_folder():
@@ -161,8 +164,8 @@ class Campaign:
         terms = PLANS[name]
         if not terms:
             return terms
-        weight = self.gradient("kd", [KD]) / self.gradient(name, terms)
-        return [dict(term, weight=weight) for term in terms]
+        weight = self.gradient("kd", [KD]) / self.gradient(name.removesuffix(TENTH), terms)
+        return [dict(term, weight=weight * (0.1 if name.endswith(TENTH) else 1)) for term in terms]
 
     def score(self, model, split):
         predictions = pathlib.Path(f"{model}.predictions.jsonl")
@@ -304,8 +307,9 @@ def write_tables():
     text = ["# Distillation losses under one budget", "",
             "Written by `campaigns/distill.py`. The teacher is fine-tuned on the task, the student is its layers cut to 3; batches of",
             f"{BATCH}, learning rate {RATE:g}, BF16. Each loss is added to kd (0.9 of it beside 0.1 of the labels), with a weight that makes its",
-            "gradient at the encoder as long as kd's on the student as it starts. Accuracy in percent, mean ± sample deviation over",
-            "seeds; differences on the rows held back with 95 % interval and p after Holm's correction over the table (* below 0.05).",
+            "gradient at the encoder as long as kd's on the student as it starts, or a tenth as long. Accuracy in percent, mean ± sample",
+            "deviation over seeds; differences on the rows held back with 95 % interval and p after Holm's correction over the table (*",
+            "below 0.05).",
             "Schemes (`campaigns/schemes.py`, from assistant on): the same student and steps at the end.", ""]
     for task in TASKS:
         for base in sorted({path.stem.split("-teacher-")[0] for path in (RESULTS / task).glob("*-teacher-*.json")}):

@@ -41,10 +41,11 @@ STUDENTS = {
 }
 # Where nothing is said of the teacher, a layer learns more slowly: smaller steps, and more of them where examples are few.
 OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb": 6, "mrpc": 8, "cola": 8, "sst2": 4}}}
-# Students that go on from another: of which, as that left it in FP32, how they learn what the teacher then says of augmented
-# texts (TinyBERT's Algorithm 1, VARIANTS of a text), the paper's figure.
-AFTER = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5}, "-")}
-VARIANTS = 5
+# Students that learn what the teacher says of augmented texts (TinyBERT's Algorithm 1, so many VARIANTS of a text): the student
+# that they go on from, as that left it in FP32 (none: the teacher's first six layers), how they learn, the paper's figure.
+AUGMENTED = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5}, "-"),
+             "kd-aug-6": (None, {"epochs": 2, "batch_size": BATCH, "learning_rate": RATE}, "-")}
+VARIANTS = {"stsb": 5, "mrpc": 5, "cola": 10, "sst2": 5}
 # What students look like: how they are carved, which they are.
 SHAPES = {"12 layers": (["--layers", 12], "BERT-base"), "6 layers": (["--layers", 6], "all with 6"),
           "3 layers": (["--layers", 3], "all with 3"),
@@ -54,12 +55,12 @@ SHAPES = {"12 layers": (["--layers", 12], "BERT-base"), "6 layers": (["--layers"
 # without and 90.7 with its teacher (BERT-large, 67,349 rows, 20 times augmented); here 20,000 rows, 5 times augmented.
 BILSTMS = {"bilstm-labels": ("train", False, "-"), "bilstm-kd": ("train", True, "-"), "bilstm": ("augmented", True, "96 %")}
 BILSTM_EPOCHS = {"train": 5, "augmented": 4}
-# TinyBERT of 4 layers of 320 by its recipe, on VARIANTS augmented texts, and what its ablation leaves out. The general stage is one
+# TinyBERT of 4 layers of 320 by its recipe, on the same augmented texts, and what its ablation leaves out. The general stage is one
 # for all: an epoch of GENERAL sentences of campaigns/sentences.py (the paper: three of Wikipedia, 2.5 billion words).
 TINYBERTS = {"tinybert-4": ("", "96 %"), "tinybert-4-no-embedding": ("embedding", "-"), "tinybert-4-no-hidden": ("hidden", "-"),
              "tinybert-4-no-attention": ("attention", "-"), "tinybert-4-no-prediction": ("prediction", "-")}
 GENERAL = 40000
-EVERYONE = STUDENTS | AFTER | BILSTMS | TINYBERTS
+EVERYONE = STUDENTS | AUGMENTED | BILSTMS | TINYBERTS
 
 
 def data_of(task):
@@ -85,7 +86,7 @@ def for_scores(terms):
 def augment(args, model, method, task, to):
     if not to.exists():
         to.parent.mkdir(parents=True, exist_ok=True)
-        call([args.penjing, "augment", model, "--method", method, "--task", task, "--data", data_of(task), "--variants", VARIANTS,
+        call([args.penjing, "augment", model, "--method", method, "--task", task, "--data", data_of(task), "--variants", VARIANTS[task],
               "--out", to, "--quiet"])
 
 
@@ -102,15 +103,18 @@ def bilstm_steps(args, student, task):
                                "batch_size": 50, "learning_rate": 1e-3, "seed": args.seed}]
 
 
-def following_steps(args, student, task):
-    of, own, _ = AFTER[student]
-    before = cache() / "models" / "students" / run_name(args, of, task)
-    if not (before / "steps").exists():
-        sys.exit(f"{student} goes on from {of}: run that on {task} first")
+def augmented_steps(args, student, task):
+    of, own, _ = AUGMENTED[student]
+    model, steps = teacher_of(task), [{"method": "student", "layers": 6, "from": "first"}]
+    if of is not None:
+        before = cache() / "models" / "students" / run_name(args, of, task)
+        if not (before / "steps").exists():
+            sys.exit(f"{student} goes on from {of}: run that on {task} first")
+        model, steps = str(steps_of(before)[-2]), []
     texts = cache() / "data" / f"{task}-augmented" / "augmented.tsv"
     augment(args, "bert-base-int8", "tinybert", task, texts)
     losses = [{"loss": "kd", "weight": 1, "params": {"temperature": 1}}]
-    return str(steps_of(before)[-2]), [{
+    return model, [*steps, {
         "method": "distill", "teacher": teacher_of(task), "losses": for_scores(losses) if task == "stsb" else losses,
         "label_weight": 0, "dropout": 0, "attention_dropout": 0, "classifier_dropout": 0, "task": task, "data": str(texts),
         "no_eval": True, "precision": "bf16", "seed": args.seed, **own}]
@@ -190,7 +194,7 @@ def student_steps(args, student, task):
 
 
 def recipe_of(args, student, task):
-    kinds = ((BILSTMS, bilstm_steps), (AFTER, following_steps), (TINYBERTS, tinybert_steps), (STUDENTS, student_steps))
+    kinds = ((BILSTMS, bilstm_steps), (AUGMENTED, augmented_steps), (TINYBERTS, tinybert_steps), (STUDENTS, student_steps))
     steps_for = next(made for kind, made in kinds if student in kind)
     model, steps = steps_for(args, student, task)
     return {"model": model, "steps": [*steps, {"method": "quantize"}],
@@ -296,10 +300,10 @@ def write_table():
                     f"{minutes:.0f} |")
     text += ["", "Scores: FP32 / INT8 (`penjing quantize`). " +
              " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
-                      for name, (of, *_) in AFTER.items())]
-    for name, (of, *_) in AFTER.items():
+                      for name, (of, *_) in AUGMENTED.items() if of)]
+    for name, (of, *_) in AUGMENTED.items():
         best = {task: runs.get(name, {}).get(task) or runs.get(of, {}).get(task) for task in tasks}
-        if all(best.values()):
+        if of and all(best.values()):
             mean = {form: statistics.mean(score(r[0]["steps"][at], metrics[t]) for t, r in best.items())
                     for form, at in (("FP32", -2), ("INT8", -1))}
             all_of = statistics.mean(teacher[t] for t in tasks)

@@ -204,8 +204,21 @@ std::vector<PlannedLoss> Connections::losses(const DistillBatch& batch) {
                           batch.training,
                           !term.layers.is_attention()};
     Loss& loss = *terms_[i].loss;
-    out.push_back({term.name, weight, loss.value(input), loss.units(input), loss.relates_examples()});
+    out.push_back({term.name, weight * terms_[i].factor, loss.value(input), loss.units(input),
+                   loss.relates_examples()});
   }
+  return out;
+}
+
+void Connections::set_factors(std::span<const double> factors) {
+  if (factors.size() != terms_.size())
+    fail(ErrorKind::kFormat, "{} factors of {} losses", factors.size(), terms_.size());
+  for (std::size_t i = 0; i < terms_.size(); ++i) terms_[i].factor = factors[i];
+}
+
+std::vector<double> Connections::factors() const {
+  std::vector<double> out;
+  for (const Term& term : terms_) out.push_back(term.factor);
   return out;
 }
 

@@ -66,6 +66,10 @@ class Connections {
   // Whether every term is a mean over examples: a step's examples may then come in parts.
   bool sums_over_examples() const;
 
+  // What the terms' weights are multiplied by, one each; 1 before.
+  void set_factors(std::span<const double> factors);
+  std::vector<double> factors() const;
+
   // Of every term whose weight at batch.progress is not 0, in the plan's order.
   std::vector<PlannedLoss> losses(const DistillBatch& batch);
 
@@ -78,6 +82,7 @@ class Connections {
     std::unique_ptr<Loss> loss;
     std::vector<LearnedLinear> projections;  // one, or one a place; empty: none
     LearnedVector mixture;                   // attention over layers: [places * teacher layers]
+    double factor = 1;                       // of the weight
   };
 
   void add_projections(const LossTerm& term, const std::vector<PlaceSizes>& sizes,

@@ -172,6 +172,9 @@ void add_teacher(const DistillSettings& settings, train::TaskStart& start) {
       fail(ErrorKind::kInput, "{}: hard_share: label_weight is the weight of the true words here", term.name);
     }
   }
+  if (streams && has_balance(parts.plan)) {
+    fail(ErrorKind::kUnsupported, "balance: of a stream of texts; give the losses' weights");
+  }
   if (parts.label_weight > 0 && !start.objective->has_loss()) {
     fail(ErrorKind::kInput, "label_weight {}: these texts have no labels", parts.label_weight);
   }
@@ -197,8 +200,9 @@ void add_teacher(const DistillSettings& settings, train::TaskStart& start) {
     fail(ErrorKind::kUnsupported,
          "distillation on several ranks: only with losses that are sums over examples");
   }
-  start.objective = std::make_unique<DistillObjective>(std::move(start.objective), std::move(parts.teachers),
-                                                       std::move(connections), parts.label_weight);
+  start.objective =
+      std::make_unique<DistillObjective>(std::move(start.objective), std::move(parts.teachers),
+                                         std::move(connections), parts.label_weight, start.tell);
 }
 
 train::FinetuneResult distill(const DistillSettings& settings,

@@ -7,7 +7,7 @@ namespace penjing::distill {
 
 namespace {
 
-// "kd,pkd", ["kd", {"loss": "pkd"}] -> [{"loss": "kd"}, {"loss": "pkd"}]
+// "kd,pkd", ["kd", "pkd"] -> [{"loss": "kd"}, {"loss": "pkd", "balance": 1}]: a name says no weight.
 Json as_plan(const Json& losses) {
   if (losses.is_string()) {
     Json names = Json::array();
@@ -18,8 +18,12 @@ Json as_plan(const Json& losses) {
     return as_plan(names);
   }
   Json plan = Json::array();
+  bool first = true;
   for (const Json& loss : losses.as_array("losses")) {
-    plan.push_back(loss.is_string() ? Json::object({{"loss", loss}}) : loss);
+    Json term = loss.is_string() ? Json::object({{"loss", loss}}) : loss;
+    if (loss.is_string() && !first) term.set("balance", 1);
+    plan.push_back(std::move(term));
+    first = false;
   }
   return plan;
 }

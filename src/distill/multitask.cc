@@ -44,6 +44,10 @@ void prepare(const MultitaskSettings& settings, train::TaskStart& start, std::ve
                            start.is_rehearsal,
                            origin};
       add_teacher(of.distill, own);
+      for (const Json& loss : origin.find("losses")->as_array("losses")) {
+        if (loss.contains("balance"))
+          fail(ErrorKind::kUnsupported, "{}: balance; give the losses' weights", of.name);
+      }
       task->objective = std::move(own.objective);
     } else if (!task->objective->has_loss()) {
       fail(ErrorKind::kInput, "{}: there is nothing to learn from but a teacher", of.name);

@@ -11,9 +11,9 @@ namespace penjing::distill {
 
 namespace {
 
-const std::vector<std::string> kKeys = {"loss",  "name",        "params",      "weight", "ramp",
-                                        "from",  "to",          "layers",      "reduce", "projection",
-                                        "heads", "progressive", "earlier_rate"};
+const std::vector<std::string> kKeys = {"loss",  "name",        "params",       "weight", "ramp",
+                                        "from",  "to",          "layers",       "reduce", "projection",
+                                        "heads", "progressive", "earlier_rate", "balance"};
 constexpr double kEarlierRate = 0.1;  // of Sun et al. 2020, as their released script has it
 const std::vector<std::string> kProjectionKeys = {"name", "per_layer", "bias", "init", "deviation"};
 constexpr const char* kInits[] = {"normal", "identity", "svd", "least_squares"};
@@ -71,6 +71,7 @@ class TermReader {
     read_projection();
     check_matryoshka();
     const bool progressive = read_turns();
+    read_balance(progressive);
     return progressive ? take_turns(term_) : std::vector<LossTerm>{term_};
   }
 
@@ -146,6 +147,16 @@ class TermReader {
     if (progressive && term_.weight != term_.end_weight)
       fail(ErrorKind::kInput, "{}: wants a weight that is one number", key(which));
     return progressive;
+  }
+
+  void read_balance(bool progressive) {
+    const Json* balance = json_.find("balance");
+    if (balance == nullptr) return;
+    term_.balance = read_number(*balance, key("balance"), 0, 1e6);
+    if (term_.balance == 0) return;
+    if (progressive) fail(ErrorKind::kInput, "{}: layers that take turns want a weight", key("balance"));
+    if (std::max(term_.weight, term_.end_weight) == 0)
+      fail(ErrorKind::kInput, "{}: {}, of a weight of 0", key("balance"), term_.balance);
   }
 
   void read_layers() {
@@ -403,6 +414,10 @@ ModelShape shape_of(const Description& description) {
   return shape;
 }
 
+bool has_balance(const Plan& plan) {
+  return std::any_of(plan.terms.begin(), plan.terms.end(), [](const LossTerm& t) { return t.balance > 0; });
+}
+
 double weight_at(const LossTerm& term, double progress) {
   if (progress < term.from || progress > term.to || (progress == term.to && term.to < 1)) return 0;
   if (term.ramp <= 0 || progress >= term.from + term.ramp) return term.end_weight;
@@ -426,6 +441,9 @@ Plan read_plan(const Json& losses, const ModelShape& student, const ModelShape& 
     ++number;
   }
   check_shared_projections(plan, student, teacher);
+  if (plan.terms.front().balance > 0) {
+    fail(ErrorKind::kInput, "losses.0.balance: the first loss is what the others are measured by");
+  }
   return plan;
 }
 
@@ -443,6 +461,7 @@ Json to_json(const Plan& plan) {
                               {"from", term.from},
                               {"to", term.to}});
     if (term.earlier_rate != 1) json.set("earlier_rate", term.earlier_rate);
+    if (term.balance != 0) json.set("balance", term.balance);
     if (term.layers.rule != "none") {
       json.set("layers", to_json(term.layers));
       json.set("reduce", term.mean_over_layers ? "mean" : "sum");
@@ -477,6 +496,8 @@ std::string explain(const Plan& plan, const ModelShape& student, const ModelShap
     std::string weight = fmt::format("{}", term.weight);
     if (term.weight != term.end_weight)
       weight += fmt::format(" -> {} in {:.0f} %", term.end_weight, 100 * term.ramp);
+    if (term.balance > 0)
+      weight += fmt::format(", times {} gradients of {}", term.balance, plan.terms[0].name);
     std::string layers = describe(term.layers);
     if (term.layers.num_places() > 1) layers += term.mean_over_layers ? " (mean)" : " (sum)";
     std::string stage = term.from == 0 && term.to == 1

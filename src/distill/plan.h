@@ -58,6 +58,7 @@ struct LossTerm {
   HeadMap heads;
   double weight = 1, end_weight = 1;  // from the one to the other in the first `ramp` of the stage
   double from = 0, to = 1, ramp = 0;  // shares of the training
+  double balance = 0;  // above 0: the weight counts in gradients of the plan's first term (distill/balance.h)
   // While the term counts: times the learning rate of what lies before the student's layers that it teaches.
   double earlier_rate = 1;
 };
@@ -69,13 +70,14 @@ double weight_at(const LossTerm& term, double progress);
 struct Plan {
   std::vector<LossTerm> terms;
 };
+bool has_balance(const Plan& plan);  // of any term
 
 // A list of objects:
 //   {"loss": "mse", "name": "hidden", "params": {"of": "rows"}, "weight": 1 or [0, 1], "ramp": 0.1, "from":
 //   0, "to": 0.5,
 //    "layers": "uniform", "reduce": "sum" or "mean", "heads": "equal", "mean" or [[0, 1], ...],
 //    "projection": false, true or {"name": "fit", "per_layer": false, "bias": true, "init": "normal",
-//    "deviation": 0.02}, "progressive": false, "earlier_rate": 1}
+//    "deviation": 0.02}, "progressive": false, "earlier_rate": 1, "balance": 0}
 // progressive: the layers take turns, each in a window of its own of the stage (distill/turns.h); the plan
 // then has a term for each, and earlier_rate is 0.1 unless it is given.
 // Only "loss" must be there. Defaults: layers "uniform" ("final" for relations between a layer's tokens or

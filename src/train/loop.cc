@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "train/checkpoint.h"
 #include "train/evaluated.h"
+#include "train/example_tokens.h"
 #include "train/fake_quant.h"
 #include "train/loss_scaler.h"
 #include "train/parameter_rules.h"
@@ -27,29 +28,10 @@ namespace penjing::train {
 
 namespace {
 
+constexpr int64_t kFirstSteps = 4;  // that the objective looks at before the first
+
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::vector<int64_t> tokens_of(const Objective& objective, std::span<const int64_t> examples) {
-  std::vector<int64_t> tokens;
-  for (const int64_t i : examples) {
-    int64_t sum = 0;
-    for (const Sequence& sequence : objective.sequences(i)) sum += static_cast<int64_t>(sequence.ids.size());
-    tokens.push_back(sum);
-  }
-  return tokens;
-}
-
-std::vector<int64_t> all_examples(const Objective& objective) {
-  std::vector<int64_t> all(static_cast<std::size_t>(objective.num_examples()));
-  std::iota(all.begin(), all.end(), int64_t{0});
-  return all;
-}
-
-std::optional<Batches> batches_of(const Objective& objective, const Batches::Settings& settings) {
-  if (objective.is_stream()) return std::nullopt;
-  return Batches(tokens_of(objective, all_examples(objective)), settings, objective.groups());
 }
 
 // A run in progress.
@@ -146,6 +128,7 @@ class Run {
     std::optional<Progress> progress;  // the log has its own
     const int64_t last = settings_.rehearsal > 0 ? std::min(total_, settings_.rehearsal) : total_;
     if (!log_ && rank() == 0) progress.emplace("training", last, "steps", step_);
+    if (step_ == 0 && batches_) begin_objective();
     saved_at_ = now();
     if (!evaluated_) finish_step();  // what the interrupted process had no time for
     while (step_ < last && !result_.stopped_early) {
@@ -194,6 +177,16 @@ class Run {
     }
     const bool save_by_steps = settings_.save_steps > 0 && step_ % settings_.save_steps == 0;
     if (step_ < total_ && (save_by_steps || time_to_save_)) save();
+  }
+
+  void begin_objective() {
+    std::vector<std::vector<int64_t>> steps;
+    for (int64_t step = 0; step < std::min(total_, kFirstSteps); ++step) {
+      const std::span<const int64_t> examples = batches_->examples(step);
+      const auto parts = split_by_tokens(examples, tokens_of(objective_, examples), tokens_together());
+      steps.emplace_back(parts.front().begin(), parts.front().end());
+    }
+    objective_.begin(network_, context(true), steps);
   }
 
   ForwardContext context(bool training) const {
@@ -248,6 +241,11 @@ class Run {
   // Without a number: one GPU computes as the other.
   std::string device() const { return at::DeviceTypeName(network_.device().type(), true); }
 
+  // In one call of the objective.
+  int64_t tokens_together() const {
+    return objective_.is_sum() ? settings_.micro_tokens : std::numeric_limits<int64_t>::max();
+  }
+
   // Gradients of the step's mean loss; returns the loss and the tokens of all ranks.
   std::pair<double, int64_t> accumulate(std::span<const int64_t> examples) {
     double weight = 0;
@@ -256,8 +254,7 @@ class Run {
     if (weight == 0) weight = 1;  // nothing counts in this step: its loss and gradients are 0
     const std::vector<int64_t> mine =
         shard(examples, rank(), communicator_ == nullptr ? 1 : communicator_->size());
-    const int64_t most = objective_.is_sum() ? settings_.micro_tokens : std::numeric_limits<int64_t>::max();
-    const auto parts = split_by_tokens(mine, tokens_of(objective_, mine), most);
+    const auto parts = split_by_tokens(mine, tokens_of(objective_, mine), tokens_together());
     const auto epoch_number = static_cast<int64_t>(epoch());
     double loss = 0;
     time_to_save_ = settings_.save_minutes > 0 && now() - saved_at_ > 60 * settings_.save_minutes;

@@ -77,6 +77,14 @@ class Objective {
   virtual LossSum loss(const Network& network, const ForwardContext& context,
                        std::span<const int64_t> examples, int64_t epoch) const = 0;
 
+  // Before the first step of a run, not of one that is resumed: what is found out of the network as it starts
+  // goes into state(). `steps`: examples of the first steps, no more of each than one call of `loss` takes.
+  // Not of a stream.
+  virtual void begin(const Network& network, const ForwardContext& context,
+                     std::span<const std::vector<int64_t>> steps) {
+    (void)network, (void)context, (void)steps;
+  }
+
   // What the learning rate of a layer's parameters is multiplied by in a step that begins at `progress`, as
   // of embeddings (layer 0). Heads learn at the whole rate.
   virtual double layer_rate(int64_t layer, double progress) const { return (void)layer, (void)progress, 1; }
