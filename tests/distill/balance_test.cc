@@ -4,13 +4,12 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "base/error.h"
 #include "distill/distill.h"
 #include "distill/distill_params.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/tiny_task.h"
 
 namespace penjing {
 namespace {
@@ -48,16 +47,8 @@ TEST(Balance, IsMeasuredWhereTheWeightIsLargest) {
 }
 
 TEST(Balance, WhatMakesNoSenseIsRefused) {
-  const auto error_of = [](const auto& run) -> std::string {
-    try {
-      run();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
-  };
   const auto refused = [&](const char* losses, const char* why) {
-    const std::string error = error_of([&] { (void)plan_of(losses); });
+    const std::string error = testing::refusal_of([&] { (void)plan_of(losses); });
     EXPECT_NE(error.find(why), std::string::npos) << losses << ": " << error;
   };
   refused(R"([{"loss": "kd", "balance": 1}])", "losses.0.balance");
@@ -66,7 +57,7 @@ TEST(Balance, WhatMakesNoSenseIsRefused) {
   refused(R"([{"loss": "kd"}, {"loss": "mse", "progressive": true, "balance": 1}])", "take turns");
   const distill::Plan plan = plan_of(R"([{"loss": "kd"}, {"loss": "sp", "balance": 1}])");
   for (const double length : {0.0, std::numeric_limits<double>::infinity()}) {
-    const std::string error = error_of([&] {
+    const std::string error = testing::refusal_of([&] {
       (void)distill::balance_factors(plan, [&](std::size_t term) { return term == 0 ? 1 : length; });
     });
     EXPECT_NE(error.find("sp has"), std::string::npos) << error;
@@ -88,26 +79,17 @@ class BalanceRun : public ::testing::Test {
  protected:
   void SetUp() override {
     ::setenv("PENJING_CACHE", (work_ / "cache").c_str(), 1);
-    testing::write_tiny_folder(work_ / "student", testing::TinyHead::kSentence);
-    std::ofstream train(work_ / "train.tsv");
-    train << "sentence\tlabel\n";
-    for (int i = 0; i < 24; ++i) train << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
-    train.close();
+    testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
+    testing::write_task(work_.path());
     train::FinetuneSettings s = training("teacher");
     s.loop.learning_rate = 1e-2;
-    (void)train::finetune(s, [](const std::string&) {});
+    (void)train::finetune(s, testing::kQuiet);
   }
   train::FinetuneSettings training(const std::string& out) const {
-    train::FinetuneSettings s;
-    s.model = (work_ / "student").string();
-    s.task = "classification";
-    s.data.data = work_.path();
+    // Every step sees the student as it starts.
+    train::FinetuneSettings s = testing::tiny_training(work_.path(), out, 1, 1e-9);
     s.eval_split = "";
-    s.out = work_ / out;
-    s.threads = 1;
     s.loop.max_steps = 4;
-    s.loop.batches.batch_size = 4;
-    s.loop.learning_rate = 1e-9;  // every step sees the student as it starts
     return s;
   }
   std::vector<train::StepLog> steps_of(const std::string& out, const std::string& losses) {

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
 #include <map>
 
 #include "base/error.h"
@@ -15,39 +14,25 @@
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
 #include "tests/distill/applied_step.h"
+#include "tests/distill/tiny_task.h"
 #include "tests/train/tiny_network.h"
 #include "train/new_head.h"
 
 namespace penjing {
 namespace {
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using testing::kQuiet;
 
 class Byot : public ::testing::Test {
  protected:
   void SetUp() override {
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence, 4);
     tokenizer_ = Tokenizer::load(work_ / "model");
-    std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) {
-      *file << "sentence\tlabel\n";
-      for (int i = 0; i < 24; ++i)
-        *file << (i % 3 == 0   ? "the cat sat\t0\n"
-                  : i % 3 == 1 ? "a dog ran in\t1\n"
-                               : "a big red house\t2\n");
-    }
+    testing::write_task(work_.path(), {"the cat sat\t0", "a dog ran in\t1", "a big red house\t2"});
   }
   distill::ByotSettings settings(const std::string& out) const {
     distill::ByotSettings s;
-    s.training.model = (work_ / "model").string();
-    s.training.task = "classification";
-    s.training.data.data = work_.path();
-    s.training.out = work_ / out;
-    s.training.threads = 1;
-    s.training.loop.epochs = 2;
-    s.training.loop.batches.batch_size = 4;
-    s.training.loop.learning_rate = 2e-3;
-    s.training.loop.batches.seed = s.training.loop.seed;
+    s.training = testing::tiny_training(work_.path(), out, 2);
     return s;
   }
   std::unique_ptr<train::Objective> objective(Model& model, const Json& params = Json::object()) {
@@ -58,12 +43,7 @@ class Byot : public ::testing::Test {
     return train::find_objective("classification")->make(model, *tokenizer_, input);
   }
   static std::string refusal(const distill::ByotSettings& settings) {
-    try {
-      (void)distill::byot(settings, kQuiet);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
+    return testing::refusal_of([&] { (void)distill::byot(settings, kQuiet); });
   }
   static constexpr std::array<int64_t, 4> kExamples = {0, 1, 5, 9};
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};

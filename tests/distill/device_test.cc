@@ -2,7 +2,6 @@
 // curves.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <set>
 
 #include "data/npy.h"
@@ -10,6 +9,7 @@
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
 #include "tests/distill/reference_case.h"
+#include "tests/distill/tiny_task.h"
 #include "tests/train/second_device.h"
 
 namespace penjing::distill {
@@ -17,7 +17,7 @@ namespace {
 
 using penjing::testing::second_device;
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using penjing::testing::kQuiet;
 
 // Two calls in training: what a loss remembers of the first is there in the second.
 TEST(DistillDevices, EveryLossComputesWhatTheCpuComputes) {
@@ -55,26 +55,13 @@ class DistillOnDevice : public ::testing::Test {
   void SetUp() override {
     ::setenv("PENJING_CACHE", (work_ / "cache").c_str(), 1);
     penjing::testing::write_tiny_folder(work_ / "model", penjing::testing::TinyHead::kSentence);
-    std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) {
-      *file << "sentence\tlabel\n";
-      for (int i = 0; i < 12; ++i) *file << (i % 2 == 0 ? "the cat sat\t0\n" : "a big dog ran\t1\n");
-    }
-    train.close(), dev.close();
+    penjing::testing::write_task(work_.path(), {"the cat sat\t0", "a big dog ran\t1"}, 12);
     (void)train::finetune(training("teacher", "cpu"), kQuiet);
   }
   train::FinetuneSettings training(const std::string& out, const std::string& device) const {
-    train::FinetuneSettings s;
-    s.model = (work_ / "model").string();
-    s.task = "classification";
-    s.data.data = work_.path();
-    s.out = work_ / out;
-    s.threads = 1;
+    train::FinetuneSettings s = penjing::testing::tiny_training(work_.path(), out, 1, 1e-3);
     s.loop.device = device;
     s.loop.max_steps = 6;
-    s.loop.batches.batch_size = 4;
-    s.loop.learning_rate = 1e-3;
-    s.loop.batches.seed = s.loop.seed;
     return s;
   }
   // The losses of the steps, on the CPU and on the second device.

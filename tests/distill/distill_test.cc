@@ -12,37 +12,23 @@
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
 #include "tests/distill/applied_step.h"
+#include "tests/distill/tiny_task.h"
 #include "train/finetune.h"
 
 namespace penjing {
 namespace {
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using testing::kQuiet;
 
 class Distill : public ::testing::Test {
  protected:
   void SetUp() override {
     ::setenv("PENJING_CACHE", (work_ / "cache").c_str(), 1);
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
-    std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) *file << "sentence\tlabel\n";
-    for (int i = 0; i < 24; ++i) {
-      train << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
-      dev << (i % 2 == 0 ? "a cat sat\t0\n" : "the dog ran\t1\n");
-    }
+    testing::write_task(work_.path(), testing::kCatsAndDogs, 24, {"a cat sat\t0", "the dog ran\t1"});
   }
   train::FinetuneSettings training(const std::string& out) const {
-    train::FinetuneSettings s;
-    s.model = (work_ / "model").string();
-    s.task = "classification";
-    s.data.data = work_.path();
-    s.out = work_ / out;
-    s.threads = 1;
-    s.loop.epochs = 6;
-    s.loop.batches.batch_size = 4;
-    s.loop.learning_rate = 2e-3;
-    s.loop.batches.seed = s.loop.seed;
-    return s;
+    return testing::tiny_training(work_.path(), out, 6);
   }
   distill::DistillSettings settings(const std::string& out, const std::string& teacher) const {
     distill::DistillSettings s;
@@ -75,12 +61,7 @@ class Distill : public ::testing::Test {
     return -1;
   }
   static std::string refusal(const distill::DistillSettings& settings) {
-    try {
-      (void)distill::distill(settings, kQuiet);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
+    return testing::refusal_of([&] { (void)distill::distill(settings, kQuiet); });
   }
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};
 };

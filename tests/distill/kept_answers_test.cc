@@ -13,6 +13,7 @@
 #include "io/safetensors.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/tiny_task.h"
 #include "train/finetune.h"
 
 namespace penjing {
@@ -31,26 +32,13 @@ class KeptAnswersTest : public ::testing::Test {
   void SetUp() override {
     ::setenv("PENJING_CACHE", (work_ / "cache").c_str(), 1);
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
-    std::ofstream train(work_ / "train.tsv");
-    train << "sentence\tlabel\n";
-    const char* texts[] = {"the cat sat\t0\n", "a dog ran on the big mat\t1\n", "dog\t1\n",
-                           "the big cat sat in the house\t0\n"};
-    for (int i = 0; i < 24; ++i) train << texts[i % 4];
-    train.close();
-    (void)train::finetune(training("teacher", 3), [](const std::string&) {});
+    testing::write_task(work_.path(), {"the cat sat\t0", "a dog ran on the big mat\t1", "dog\t1",
+                                       "the big cat sat in the house\t0"});
+    (void)train::finetune(training("teacher", 3), testing::kQuiet);
   }
   train::FinetuneSettings training(const std::string& out, double epochs) const {
-    train::FinetuneSettings s;
-    s.model = (work_ / "model").string();
-    s.task = "classification";
-    s.data.data = work_.path();
+    train::FinetuneSettings s = testing::tiny_training(work_.path(), out, epochs);
     s.eval_split = "";
-    s.out = work_ / out;
-    s.threads = 1;
-    s.loop.epochs = epochs;
-    s.loop.batches.batch_size = 4;
-    s.loop.learning_rate = 2e-3;
-    s.loop.batches.seed = s.loop.seed;
     return s;
   }
   // The loss at the end; `told_`: what was said.

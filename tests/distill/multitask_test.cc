@@ -17,6 +17,7 @@
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
 #include "tests/distill/applied_step.h"
+#include "tests/distill/tiny_task.h"
 #include "tests/train/tiny_network.h"
 
 namespace penjing {
@@ -24,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using testing::kQuiet;
 
 // Two tasks on a tiny BERT: "verb" of two classes, 24 examples, and "colour" of three, 9 examples.
 class Multitask : public ::testing::Test {
@@ -37,11 +38,7 @@ class Multitask : public ::testing::Test {
     const std::vector<std::string> colours = {"big house\tx", "a red mat\ty", "the dog , in\tz"};
     for (const auto& [name, rows, count] : {std::tuple{"verb", verbs, 24}, {"colour", colours, 9}}) {
       fs::create_directories(work_ / name);
-      for (const char* split : {"train.tsv", "dev.tsv"}) {
-        std::ofstream file(work_ / name / split);
-        file << "sentence\tlabel\n";
-        for (int i = 0; i < count; ++i) file << rows[static_cast<std::size_t>(i) % rows.size()] << '\n';
-      }
+      testing::write_task(work_ / name, rows, count);
     }
   }
 
@@ -69,12 +66,7 @@ class Multitask : public ::testing::Test {
   std::string refusal(const std::string& key, const Json& value) const {
     Json wrong = given();
     wrong.set(key, value);
-    try {
-      (void)distill::multitask(settings(wrong, "refused"), kQuiet);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
+    return testing::refusal_of([&] { (void)distill::multitask(settings(wrong, "refused"), kQuiet); });
   }
   static double score_of(const train::FinetuneResult& result, const std::string& name) {
     for (const auto& [metric, value] : result.loop.evaluations.back().scores) {

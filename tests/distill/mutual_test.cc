@@ -14,35 +14,24 @@
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
 #include "tests/distill/applied_step.h"
+#include "tests/distill/tiny_task.h"
 #include "tests/train/tiny_network.h"
 
 namespace penjing {
 namespace {
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using testing::kQuiet;
 
 class Mutual : public ::testing::Test {
  protected:
   void SetUp() override {
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
     tokenizer_ = Tokenizer::load(work_ / "model");
-    std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) {
-      *file << "sentence\tlabel\n";
-      for (int i = 0; i < 24; ++i) *file << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
-    }
+    testing::write_task(work_.path());
   }
   distill::MutualSettings settings(const std::string& out) const {
     distill::MutualSettings s;
-    s.training.model = (work_ / "model").string();
-    s.training.task = "classification";
-    s.training.data.data = work_.path();
-    s.training.out = work_ / out;
-    s.training.threads = 1;
-    s.training.loop.epochs = 6;
-    s.training.loop.batches.batch_size = 4;
-    s.training.loop.learning_rate = 2e-3;
-    s.training.loop.batches.seed = s.training.loop.seed;
+    s.training = testing::tiny_training(work_.path(), out, 6);
     return s;
   }
   std::unique_ptr<train::Objective> objective(Model& model, uint64_t seed) {
@@ -53,12 +42,7 @@ class Mutual : public ::testing::Test {
     return train::find_objective("classification")->make(model, *tokenizer_, input);
   }
   static std::string refusal(const distill::MutualSettings& settings) {
-    try {
-      (void)distill::mutual(settings, kQuiet);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
+    return testing::refusal_of([&] { (void)distill::mutual(settings, kQuiet); });
   }
   static constexpr std::array<int64_t, 3> kExamples = {0, 1, 5};
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};

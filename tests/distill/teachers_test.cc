@@ -4,20 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
 
 #include "base/error.h"
 #include "data/npy.h"
 #include "io/model_folder.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
+#include "tests/distill/tiny_task.h"
 
 namespace penjing {
 namespace {
 
 using distill::Gating;
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using testing::kQuiet;
 
 double value(const at::Tensor& tensor, int64_t i, int64_t j) {
   return tensor[i][j].item<double>();
@@ -55,11 +55,7 @@ class ManyTeachers : public ::testing::Test {
   void SetUp() override {
     ::setenv("PENJING_CACHE", (work_ / "cache").c_str(), 1);
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
-    std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) {
-      *file << "sentence\tlabel\n";
-      for (int i = 0; i < 24; ++i) *file << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
-    }
+    testing::write_task(work_.path());
   }
   // Logits `size` for the label's class, and minus that for the other.
   std::string write_answers(const std::string& name, float size) const {
@@ -74,15 +70,7 @@ class ManyTeachers : public ::testing::Test {
   }
   distill::DistillSettings settings(const std::string& out, const std::string& teacher) const {
     distill::DistillSettings s;
-    s.training.model = (work_ / "model").string();
-    s.training.task = "classification";
-    s.training.data.data = work_.path();
-    s.training.out = work_ / out;
-    s.training.threads = 1;
-    s.training.loop.epochs = 6;
-    s.training.loop.batches.batch_size = 4;
-    s.training.loop.learning_rate = 2e-3;
-    s.training.loop.batches.seed = s.training.loop.seed;
+    s.training = testing::tiny_training(work_.path(), out, 6);
     s.label_weight = 0;
     s.teacher = teacher;
     return s;
@@ -91,12 +79,7 @@ class ManyTeachers : public ::testing::Test {
     return distill::distill(settings, kQuiet).loop.evaluations.back().scores.front().second;
   }
   static std::string refusal(const distill::DistillSettings& settings) {
-    try {
-      (void)distill::distill(settings, kQuiet);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
+    return testing::refusal_of([&] { (void)distill::distill(settings, kQuiet); });
   }
   TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};
 };

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "base/error.h"
 #include "compress/model_sizes.h"
 #include "distill/theseus_objective.h"
@@ -12,6 +10,7 @@
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
 #include "tests/distill/applied_step.h"
+#include "tests/distill/tiny_task.h"
 #include "tests/train/tiny_network.h"
 #include "train/finetune.h"
 #include "train/parameter_rules.h"
@@ -21,7 +20,7 @@ namespace {
 
 using distill::Replacing;
 
-const std::function<void(const std::string&)> kQuiet = [](const std::string&) {};
+using testing::kQuiet;
 
 TEST(TheseusSchedule, ProbabilitiesOfThePaper) {
   Replacing linear{Replacing::Kind::kLinear, 0.3, 6e-4, 0.5};  // the released example
@@ -71,14 +70,7 @@ class Theseus : public ::testing::Test {
   void SetUp() override {
     testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence, 4);
     tokenizer_ = Tokenizer::load(work_ / "model");
-    std::ofstream train(work_ / "train.tsv"), dev(work_ / "dev.tsv");
-    for (std::ofstream* file : {&train, &dev}) *file << "sentence\tlabel\n";
-    for (int i = 0; i < 24; ++i) {
-      for (std::ofstream* file : {&train, &dev}) {
-        *file << (i % 2 == 0 ? "the cat sat\t0\n" : "a dog ran\t1\n");
-      }
-    }
-    train.close(), dev.close();
+    testing::write_task(work_.path());
     train::FinetuneSettings teaching = training("teacher");
     teaching.model = (work_ / "model").string();
     teaching.loop.epochs = 12;
@@ -92,16 +84,8 @@ class Theseus : public ::testing::Test {
     student_.folder = work_ / "student";
   }
   train::FinetuneSettings training(const std::string& out) const {
-    train::FinetuneSettings s;
+    train::FinetuneSettings s = testing::tiny_training(work_.path(), out, 4, 1e-3);
     s.model = (work_ / "student").string();
-    s.task = "classification";
-    s.data.data = work_.path();
-    s.out = work_ / out;
-    s.threads = 1;
-    s.loop.epochs = 4;
-    s.loop.batches.batch_size = 4;
-    s.loop.learning_rate = 1e-3;
-    s.loop.batches.seed = s.loop.seed;
     return s;
   }
   distill::TheseusSettings settings(const std::string& out) const {
@@ -122,12 +106,7 @@ class Theseus : public ::testing::Test {
     return task->loss(*network, forwarding_.context, kExamples, 0).sum.item<double>();
   }
   static std::string refusal(const distill::TheseusSettings& settings) {
-    try {
-      (void)distill::theseus(settings, kQuiet);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "taken";
+    return testing::refusal_of([&] { (void)distill::theseus(settings, kQuiet); });
   }
 
   static constexpr std::array<int64_t, 5> kExamples = {0, 1, 2, 5, 8};
