@@ -47,10 +47,10 @@ DistillObjective::DistillObjective(std::unique_ptr<train::Objective> task, Teach
       label_weight_(label_weight),
       tell_(std::move(tell)) {}
 
-void DistillObjective::begin(const train::Network& network, const train::ForwardContext& context,
+Json DistillObjective::begin(const train::Network& network, const train::ForwardContext& context,
                              std::span<const std::vector<int64_t>> steps) {
   const Plan& plan = connections_.plan();
-  if (!has_balance(plan)) return;
+  if (!has_balance(plan)) return Json::object();
   const std::vector<at::Tensor> encoder = encoder_parameters(network);
   const TensorMap memories = connections_.state();
   connections_.set_factors(balance_factors(plan, [&](std::size_t term) {
@@ -67,13 +67,17 @@ void DistillObjective::begin(const train::Network& network, const train::Forward
   }));
   connections_.restore(memories);
   std::string text;
+  Json weights = Json::object();
   const std::vector<double> factors = connections_.factors();
   for (std::size_t i = 0; i < factors.size(); ++i) {
-    if (plan.terms[i].balance == 0) continue;
-    text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", plan.terms[i].name,
-                        factors[i] * std::max(plan.terms[i].weight, plan.terms[i].end_weight));
+    const LossTerm& term = plan.terms[i];
+    if (term.balance == 0) continue;
+    const double weight = factors[i] * std::max(term.weight, term.end_weight);
+    weights.set(term.name, weight);
+    text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", term.name, weight);
   }
   tell_("weights, by gradients of " + plan.terms.front().name + ": " + text + "\n");
+  return Json::object({{"weights", weights}});
 }
 
 Json DistillObjective::state() const {

@@ -21,7 +21,7 @@ class DistillObjective final : public ObjectiveAround {
   bool is_sum() const override;
   train::LossSum loss(const train::Network& network, const train::ForwardContext& context,
                       std::span<const int64_t> examples, int64_t epoch) const override;
-  void begin(const train::Network& network, const train::ForwardContext& context,
+  Json begin(const train::Network& network, const train::ForwardContext& context,
              std::span<const std::vector<int64_t>> steps) override;
   double layer_rate(int64_t layer, double progress) const override;
   Json state() const override;

@@ -186,7 +186,8 @@ class Run {
       const auto parts = split_by_tokens(examples, tokens_of(objective_, examples), tokens_together());
       steps.emplace_back(parts.front().begin(), parts.front().end());
     }
-    objective_.begin(network_, context(true), steps);
+    const Json found = objective_.begin(network_, context(true), steps);
+    if (log_ && !found.as_object("begin").empty()) log_->log_event(step_, "begin", found);
   }
 
   ForwardContext context(bool training) const {

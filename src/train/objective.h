@@ -78,11 +78,11 @@ class Objective {
                        std::span<const int64_t> examples, int64_t epoch) const = 0;
 
   // Before the first step of a run, not of one that is resumed: what is found out of the network as it starts
-  // goes into state(). `steps`: examples of the first steps, no more of each than one call of `loss` takes.
-  // Not of a stream.
-  virtual void begin(const Network& network, const ForwardContext& context,
+  // is returned for the log (an object, empty where there is nothing), and kept in state(). `steps`: examples
+  // of the first steps, no more of each than one call of `loss` takes. Not of a stream.
+  virtual Json begin(const Network& network, const ForwardContext& context,
                      std::span<const std::vector<int64_t>> steps) {
-    (void)network, (void)context, (void)steps;
+    return (void)network, (void)context, (void)steps, Json::object();
   }
 
   // What the learning rate of a layer's parameters is multiplied by in a step that begins at `progress`, as

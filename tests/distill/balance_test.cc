@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "base/mapped_file.h"
 #include "distill/distill.h"
 #include "distill/distill_params.h"
 #include "tests/base/test_folder.h"
@@ -129,6 +129,8 @@ TEST_F(BalanceRun, MeasuresTheGradientsOfTheFirstSteps) {
     EXPECT_NEAR(weight / (balance * first / other), 1, 1e-3);
   }
   EXPECT_NE(told_.find("weights, by gradients of mse: at "), std::string::npos) << told_;
+  const std::string log = read_text_file(work_ / "both-0.25.training/train.jsonl", 1 << 20);
+  EXPECT_NE(log.find(R"("event":"begin","weights":{"at":)"), std::string::npos) << log;
 }
 
 // A memory bank is as it would be had nobody looked.
