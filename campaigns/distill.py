@@ -147,6 +147,7 @@ class Campaign:
         kept = self.results / f"{self.args.base}-gradients.json"
         known = json.loads(kept.read_text()) if kept.exists() else {}
         if name not in known:
+            terms = [{key: value for key, value in term.items() if key not in ("from", "to")} for term in terms]  # of a short probe too
             probe = self.models / f"probe-{name}"
             self.call_trainer("distill", self.student, probe, 1, BATCH, 1, "--losses", json.dumps(terms), "--teacher", self.teacher,
                               "--label-weight", 0, "--max-steps", PROBE_STEPS, "--no-eval", *NOT_ENCODER, rate=1e-9)

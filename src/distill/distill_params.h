@@ -36,7 +36,8 @@ struct DistillParams {
   void visit_losses(Visitor& v) {
     v.json(
         "losses", losses,
-        "what the student learns of the teacher: names (kd,pkd) or a list of objects (docs/distillation.md)");
+        "what the student learns of the teacher: names (kd,pkd), which then pull alike, or a list of objects "
+        "(docs/distillation.md)");
     v.number("label_weight", label_weight, -1, 1e6,
              "of the task's own loss; -1: 0.1, or 0 for texts without labels");
   }
