@@ -241,8 +241,10 @@ def compare(a, b, resamples=2000):
         means = sorted(sum(source.choices(differs, k=bisect.bisect_left(counts, source.random()))) / n
                        for _ in range(resamples))
     below = sum(m <= 0 for m in means) / resamples
-    return (statistics.mean(difference), means[int(0.025 * resamples)], means[int(0.975 * resamples)],
-            min(1.0, 2 * max(min(below, 1 - below), 1 / resamples)))
+    p = 2 * max(min(below, 1 - below), 1 / resamples)
+    if min(below, 1 - below) == 0:  # less than so many resamples can tell: the tail of a normal distribution
+        p = min(p, math.erfc(abs(statistics.mean(difference)) / statistics.stdev(difference) * math.sqrt(n / 2)))
+    return statistics.mean(difference), means[int(0.025 * resamples)], means[int(0.975 * resamples)], min(1.0, p)
 
 
 def holm(ps):
@@ -299,8 +301,9 @@ def table(task, teacher):
                     f"{cell(beyond_labels[name], p_labels[name]) if name in beyond_labels else ''} | "
                     f"{cell(beyond_kd[name], p_kd[name]) if name in beyond_kd else ''} |")
     missing = [name for name in names_of(task) if name not in runs]
+    whole, tenth = ([name.removesuffix(TENTH) for name in missing if name.endswith(TENTH) == is_tenth] for is_tenth in (False, True))
     if missing:
-        text += ["", "Still to run: " + ", ".join(missing) + "."]
+        text += ["", "Still to run: " + "; ".join(filter(None, (", ".join(whole), tenth and "with a tenth " + ", ".join(tenth)))) + "."]
     return [*text, ""]
 
 
