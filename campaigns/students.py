@@ -302,8 +302,10 @@ def write_table():
              " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
                       for name, (of, *_) in AUGMENTED.items() if of)]
     for name, (of, *_) in AUGMENTED.items():
+        if of is None:
+            continue
         best = {task: runs.get(name, {}).get(task) or runs.get(of, {}).get(task) for task in tasks}
-        if of and all(best.values()):
+        if all(best.values()):
             mean = {form: statistics.mean(score(r[0]["steps"][at], metrics[t]) for t, r in best.items())
                     for form, at in (("FP32", -2), ("INT8", -1))}
             all_of = statistics.mean(teacher[t] for t in tasks)

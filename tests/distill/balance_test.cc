@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "base/mapped_file.h"
 #include "distill/distill.h"
 #include "distill/distill_params.h"
