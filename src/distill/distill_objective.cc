@@ -57,7 +57,7 @@ Json DistillObjective::begin(const train::Network& network, const train::Forward
     train::ForwardContext at_peak = context;
     at_peak.progress = peak_of(plan.terms[term]);
     double sum = 0;
-    for (const std::vector<int64_t>& examples : steps) {  // each with the dropout that its step will have
+    for (const std::vector<int64_t>& examples : steps) {  // each with a dropout of its own
       for (const PlannedLoss& loss : ask(network, at_peak, examples, 0).losses) {
         if (loss.name == plan.terms[term].name) sum += gradient_length(loss.value.to(at::kFloat), encoder);
       }

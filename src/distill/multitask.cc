@@ -35,19 +35,16 @@ void prepare(const MultitaskSettings& settings, train::TaskStart& start, std::ve
     if (task->objective->is_stream()) fail(ErrorKind::kUnsupported, "{}: a stream of texts", of.name);
     Json origin = train::describe_origin(of.distill.training, *task->objective);
     if (!of.distill.teacher.empty()) {
-      train::TaskStart own{std::move(task->objective),
-                           first ? start.network : task->network,
-                           start.tokenizer,
-                           input,
-                           start.tell,
-                           start.num_ranks,
-                           start.is_rehearsal,
-                           origin};
+      train::TaskStart own{
+          std::move(task->objective),
+          first ? start.network : task->network,
+          start.tokenizer,
+          input,
+          [tell = start.tell, name = of.name](const std::string& text) { tell(name + ": " + text); },
+          start.num_ranks,
+          start.is_rehearsal,
+          origin};
       add_teacher(of.distill, own);
-      for (const Json& loss : origin.find("losses")->as_array("losses")) {
-        if (loss.contains("balance"))
-          fail(ErrorKind::kUnsupported, "{}: balance; give the losses' weights", of.name);
-      }
       task->objective = std::move(own.objective);
     } else if (!task->objective->has_loss()) {
       fail(ErrorKind::kInput, "{}: there is nothing to learn from but a teacher", of.name);

@@ -79,6 +79,18 @@ std::pair<std::size_t, int64_t> MultitaskObjective::locate(int64_t example) cons
   return {task, example - first_[task]};
 }
 
+std::pair<std::size_t, std::vector<int64_t>> MultitaskObjective::locate_step(
+    std::span<const int64_t> examples) const {
+  const std::size_t task = locate(examples.front()).first;
+  std::vector<int64_t> own;
+  for (const int64_t example : examples) {
+    const auto [of, number] = locate(example);
+    if (of != task) fail(ErrorKind::kInternal, "a step of examples of several tasks");
+    own.push_back(number);
+  }
+  return {task, std::move(own)};
+}
+
 std::span<const train::Sequence> MultitaskObjective::sequences(int64_t example) const {
   const auto [task, own] = locate(example);
   return tasks_[task]->objective->sequences(own);
@@ -106,16 +118,26 @@ bool MultitaskObjective::is_sum() const {
 
 train::LossSum MultitaskObjective::loss(const train::Network& network, const train::ForwardContext& context,
                                         std::span<const int64_t> examples, int64_t epoch) const {
-  const std::size_t task = locate(examples.front()).first;
-  std::vector<int64_t> own;
-  for (const int64_t example : examples) {
-    const auto [of, number] = locate(example);
-    if (of != task) fail(ErrorKind::kInternal, "a step of examples of several tasks");
-    own.push_back(number);
-  }
+  const auto [task, own] = locate_step(examples);
   train::LossSum result = tasks_[task]->objective->loss(network_of(task, network), context, own, epoch);
   for (auto& [name, value] : result.details) name = tasks_[task]->name + "." + name;
   return result;
+}
+
+Json MultitaskObjective::begin(const train::Network& network, const train::ForwardContext& context,
+                               std::span<const std::vector<int64_t>> steps) {
+  std::vector<std::vector<std::vector<int64_t>>> of_task(tasks_.size());
+  for (const std::vector<int64_t>& step : steps) {
+    auto [task, own] = locate_step(step);
+    of_task[task].push_back(std::move(own));
+  }
+  Json found = Json::object();
+  for (std::size_t t = 0; t < tasks_.size(); ++t) {
+    if (of_task[t].empty()) continue;  // the training ends before its turn
+    Json own = tasks_[t]->objective->begin(network_of(t, network), context, of_task[t]);
+    if (!own.as_object("begin").empty()) found.set(tasks_[t]->name, std::move(own));
+  }
+  return found;
 }
 
 TaskResult MultitaskObjective::evaluate(const train::Network& network,

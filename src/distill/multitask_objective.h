@@ -42,6 +42,8 @@ class MultitaskObjective final : public train::Objective {
   bool is_sum() const override;
   train::LossSum loss(const train::Network& network, const train::ForwardContext& context,
                       std::span<const int64_t> examples, int64_t epoch) const override;
+  Json begin(const train::Network& network, const train::ForwardContext& context,
+             std::span<const std::vector<int64_t>> steps) override;
   TaskResult evaluate(const train::Network& network, const train::ForwardContext& context) const override;
   bool has_evaluation() const override;
   void finish(const train::Network& network, const train::ForwardContext& context,
@@ -55,6 +57,8 @@ class MultitaskObjective final : public train::Objective {
  private:
   // The task of an example, and its number there.
   std::pair<std::size_t, int64_t> locate(int64_t example) const;
+  // The task that all of a step's examples are of, and their numbers there.
+  std::pair<std::size_t, std::vector<int64_t>> locate_step(std::span<const int64_t> examples) const;
   // network: the first task's.
   const train::Network& network_of(std::size_t task, const train::Network& network) const {
     return task == 0 ? network : tasks_[task]->network;

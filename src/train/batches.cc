@@ -109,6 +109,25 @@ std::span<const int64_t> Batches::examples(int64_t step) {
   return std::span(order_).subspan(cuts_[at.step], cuts_[at.step + 1] - cuts_[at.step]);
 }
 
+std::size_t Batches::group_of(int64_t example) const {
+  std::size_t group = 0;
+  for (int64_t end = groups_[0].examples; end <= example; end += groups_[group].examples) ++group;
+  return group;
+}
+
+std::vector<int64_t> Batches::first_of_groups(int64_t count, int64_t steps) {
+  std::vector<int64_t> first, left(groups_.size(), count);
+  int64_t wanted = count * static_cast<int64_t>(groups_.size());
+  for (int64_t step = 0; step < steps && wanted > 0; ++step) {
+    int64_t& more = left[group_of(examples(step).front())];
+    if (more == 0) continue;
+    --more;
+    --wanted;
+    first.push_back(step);
+  }
+  return first;
+}
+
 std::vector<std::span<const int64_t>> split_by_tokens(std::span<const int64_t> examples,
                                                       std::span<const int64_t> tokens, int64_t max_tokens) {
   std::vector<std::span<const int64_t>> parts;

@@ -34,11 +34,14 @@ class Batches {
   Place place(int64_t step);          // of a step counted from the start of training
   // The examples of a step; valid until the next call.
   std::span<const int64_t> examples(int64_t step);
+  // Among the first `steps` the first `count` of each group, in their order.
+  std::vector<int64_t> first_of_groups(int64_t count, int64_t steps);
 
  private:
   void enter(int64_t epoch);
   void append_group(std::size_t group, int64_t first, int64_t epoch);
   void shuffle_steps(int64_t epoch);
+  std::size_t group_of(int64_t example) const;
   std::vector<int64_t> tokens_;
   Settings settings_;
   std::vector<Group> groups_;

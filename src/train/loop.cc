@@ -28,7 +28,7 @@ namespace penjing::train {
 
 namespace {
 
-constexpr int64_t kFirstSteps = 4;  // that the objective looks at before the first
+constexpr int64_t kFirstSteps = 4;  // of each group, that the objective looks at before the first
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -181,7 +181,7 @@ class Run {
 
   void begin_objective() {
     std::vector<std::vector<int64_t>> steps;
-    for (int64_t step = 0; step < std::min(total_, kFirstSteps); ++step) {
+    for (const int64_t step : batches_->first_of_groups(kFirstSteps, total_)) {
       const std::span<const int64_t> examples = batches_->examples(step);
       const auto parts = split_by_tokens(examples, tokens_of(objective_, examples), tokens_together());
       steps.emplace_back(parts.front().begin(), parts.front().end());

@@ -79,7 +79,7 @@ class Objective {
 
   // Before the first step of a run, not of one that is resumed: what is found out of the network as it starts
   // is returned for the log (an object, empty where there is nothing), and kept in state(). `steps`: examples
-  // of the first steps, no more of each than one call of `loss` takes. Not of a stream.
+  // of the first steps of each group, no more of each than one call of `loss` takes. Not of a stream.
   virtual Json begin(const Network& network, const ForwardContext& context,
                      std::span<const std::vector<int64_t>> steps) {
     return (void)network, (void)context, (void)steps, Json::object();

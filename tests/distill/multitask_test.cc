@@ -182,6 +182,50 @@ TEST_F(Multitask, EachTaskHasItsOwnTeacher) {
   EXPECT_EQ(score_of(result, "colour.accuracy"), 1);
 }
 
+// Weights by gradients are those that each task finds where it learns alone.
+TEST_F(Multitask, BalancesTheLossesOfEachTask) {
+  for (const auto& [name, answer, count] :
+       {std::tuple{"verb", "[-1, 3]\n", 16}, {"colour", "[1, 0, -2]\n", 4}}) {
+    std::ofstream answers(work_ / (std::string(name) + ".jsonl"));
+    for (int i = 0; i < count; ++i) answers << answer;
+  }
+  const Json limits = Json::parse(R"({"verb": {"limit": 16}, "colour": {"limit": 4}})", "");
+  Json taught = given();
+  taught.set("teacher", (work_ / "verb.jsonl").string() + "," + (work_ / "colour.jsonl").string());
+  taught.set(
+      "losses",
+      Json::parse(R"([{"loss": "kd"}, {"loss": "mse", "params": {"of": "logits"}, "balance": 1}])", ""));
+  taught.set("of_task", limits);
+  taught.set("epochs", 1);
+  for (const char* key : {"dropout", "attention_dropout", "classifier_dropout"}) taught.set(key, 0);
+  const auto weight = [&](const std::string& out, const char* task) {
+    std::ifstream log(work_ / (out + ".training") / "train.jsonl");
+    for (std::string line; std::getline(log, line);) {
+      const Json entry = Json::parse(line, "train.jsonl");
+      if (const Json* event = entry.find("event"); event == nullptr || event->as_string("event") != "begin")
+        continue;
+      const Json* found = task != nullptr ? entry.find(task) : &entry;
+      if (found != nullptr) return found->find("weights")->find("mse")->as_double("mse");
+    }
+    return -1.0;
+  };
+  std::string said;
+  const distill::MultitaskSettings both = settings(taught, "both");
+  (void)distill::multitask(both, [&](const std::string& text) { said += text; });
+  EXPECT_NE(said.find("colour: weights, by gradients of kd: mse "), std::string::npos) << said;
+  for (const distill::TaskOfSeveral& task : both.tasks) {
+    distill::DistillSettings alone = task.distill;
+    alone.training.model = both.training.model;
+    alone.training.loop = both.training.loop;
+    alone.training.threads = 1;
+    alone.training.out = work_ / ("alone-" + task.name);
+    (void)distill::distill(alone, kQuiet);
+    const double wanted = weight("alone-" + task.name, nullptr);
+    EXPECT_GT(wanted, 0);
+    EXPECT_NEAR(weight("both", task.name.c_str()) / wanted, 1, 1e-4) << task.name;
+  }
+}
+
 // Every task as often, whatever its size.
 TEST_F(Multitask, TakesPartByItsSizeToAPower) {
   std::string said;

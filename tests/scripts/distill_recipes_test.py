@@ -24,10 +24,11 @@ TINY_SHAPE = ['steps.0.config={"num_hidden_layers": 2, "hidden_size": 16, "num_a
 MINI_LM = NARROW + ["steps.1.losses.0.params.relation_heads=4"]
 SMALLER = {"tinybert6-task": [f"steps.1.{THREE_PLACES}"],
            "tinybert4": NARROW + TINY_STAGES, "tinybert4-paper": TINY_SHAPE + TINY_STAGES,
+           "tinybert6-paper": TINY_SHAPE + TINY_STAGES,
            "minilm-v2-task": ["steps.1.losses.0.params.relation_heads=4"],
            "minilm-v2": MINI_LM, "minilm-v2-paper": MINI_LM,
-           "minilm-v1-assistant": [*NARROW, "steps.0.layers=4"],
-           "well-read": NARROW,
+           "minilm-v1-assistant": [*NARROW, "steps.0.layers=4"], "minilm-v1-paper": [*NARROW, "steps.0.layers=4"],
+           "well-read": NARROW, "well-read-paper": NARROW,
            "narrow-embedding": ["steps.0.embedding_width=16"],
            "teacher-assistant": ["steps.0.layers=3"],
            "sentence-3-layers": ["steps.0.layers=2", "steps.1.losses.1.params.matryoshka=[8, 16, 32]"],
@@ -149,6 +150,10 @@ def main():
             check_recipe(recipe, work, teacher)
 
 
+def batch_of(step):
+    return step["batch_size"] if step["batch_size"] <= 256 else 32
+
+
 def in_miniature(recipe, plan, work, teacher):
     """What is set so that a recipe runs on a small model and 400 sentences, an epoch a step."""
     # Recipes that begin before any task start from the untrained model.
@@ -168,7 +173,7 @@ def in_miniature(recipe, plan, work, teacher):
             sets += [f'steps.{i}.texts=["{work / "data" / "texts.txt"}"]', f"steps.{i}.min_count=3"]
         elif step["method"] == "pretrain":
             sets += [f'steps.{i}.data=["{work / "data" / "texts.txt"}"]', f"steps.{i}.steps=3", f"steps.{i}.precision=fp32",
-                     f"steps.{i}.max_length=32"]
+                     f"steps.{i}.max_length=32", f"steps.{i}.batch_tokens=512"]
         elif step["method"] == "multitask":
             both = json.dumps([str(work / "data")] * 2)
             sets += [f"steps.{i}.data={both}", f"steps.{i}.epochs=1", f"steps.{i}.max_length=32"]
@@ -177,8 +182,7 @@ def in_miniature(recipe, plan, work, teacher):
             sets += [f"steps.{i}.data={work / 'data' / 'texts.txt' if texts else work / 'data'}", f"steps.{i}.precision=fp32",
                      f"steps.{i}.epochs=1", f"steps.{i}.max_steps={MASKED_STEPS if step['task'] == 'masked-lm' else 0}",
                      f"steps.{i}.max_length=32"]
-            if step["batch_size"] > 256:
-                sets.append(f"steps.{i}.batch_size=32")
+            sets.append(f"steps.{i}.batch_size={batch_of(step)}")
             if step.get("teacher") == "teacher":
                 sets.append(f"steps.{i}.teacher={teacher}")
             if step["train_split"] == "augmented":
@@ -204,7 +208,7 @@ def check_recipe(recipe, work, teacher):
     agreement = taught["measured"]["top1"]
     several = names[number] == "multitask"
     compared = several or names[number] in TEACHES and step["task"] != "texts" and step["teacher"] != "teacher"
-    steps = MASKED_STEPS if step.get("task") == "masked-lm" else -(-SENTENCES // step["batch_size"]) * (2 if several else 1)
+    steps = MASKED_STEPS if step.get("task") == "masked-lm" else -(-SENTENCES // batch_of(step)) * (2 if several else 1)
     if taught["details"]["steps"] != steps or (agreement is not None) != compared:
         sys.exit(f"{recipe.stem}: {taught}")
     again = run_recipe(recipe, sets, out)

@@ -105,6 +105,22 @@ TEST(Batches, AStepTakesExamplesOfOneGroup) {
   for (const int64_t s : {50, 3}) EXPECT_TRUE(std::ranges::equal(other.examples(s), batches.examples(s)));
 }
 
+TEST(Batches, FindsTheFirstStepsOfEachGroup) {
+  Batches batches(some_tokens(70), {.batch_size = 8}, {{60, 60}, {10, 10}});
+  const std::vector<int64_t> found = batches.first_of_groups(3, 100);
+  ASSERT_EQ(found.size(), 6u);  // the second group has two steps an epoch: one is of the next
+  EXPECT_TRUE(std::ranges::is_sorted(found));
+  std::vector<int64_t> left = {3, 3};
+  for (int64_t step = 0; step <= found.back(); ++step) {
+    int64_t& more = left[batches.examples(step)[0] < 60 ? 0 : 1];
+    EXPECT_EQ(std::ranges::binary_search(found, step), more > 0) << step;
+    if (more > 0) --more;
+  }
+  EXPECT_LE(batches.first_of_groups(3, 2).size(), 2u);  // of a training of two steps
+  Batches one(some_tokens(70), {.batch_size = 8});
+  EXPECT_EQ(one.first_of_groups(2, 9), (std::vector<int64_t>{0, 1}));
+}
+
 TEST(Batches, RefusesNoExamplesAndNoSize) {
   EXPECT_THROW(Batches({}, {}), Error);
   EXPECT_THROW(Batches({3}, {.batch_size = 0}), Error);
