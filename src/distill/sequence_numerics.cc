@@ -49,10 +49,6 @@ at::Tensor first_rows(const at::Tensor& rows, std::span<const int64_t> offsets) 
   return rows.index_select(0, to_device({offsets.begin(), offsets.end() - 1}, rows.device()));
 }
 
-at::Tensor sequence_rows(const at::Tensor& rows, std::span<const int64_t> offsets, std::size_t sequence) {
-  return rows.narrow(0, offsets[sequence], offsets[sequence + 1] - offsets[sequence]);
-}
-
 at::Tensor sequence_directions(const at::Tensor& rows, std::span<const int64_t> offsets) {
   const at::Tensor squares = sequence_sums(rows * rows, offsets);
   const at::Tensor there = squares > 1e-24;

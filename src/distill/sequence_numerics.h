@@ -17,9 +17,6 @@ at::Tensor sequence_sums(const at::Tensor& rows, std::span<const int64_t> offset
 at::Tensor sequence_means(const at::Tensor& rows, std::span<const int64_t> offsets);
 at::Tensor first_rows(const at::Tensor& rows, std::span<const int64_t> offsets);  // [n, ...]
 
-// One sequence's rows, a view.
-at::Tensor sequence_rows(const at::Tensor& rows, std::span<const int64_t> offsets, std::size_t sequence);
-
 // Each column of each sequence divided by its Euclidean length over the sequence: [T, ...], lengths below
 // 1e-12 give 0 without gradient (directions() in row_numerics.h).
 at::Tensor sequence_directions(const at::Tensor& rows, std::span<const int64_t> offsets);

@@ -1,6 +1,7 @@
 #include "train/fake_quant_attention.h"
 
 #include "train/fake_quant.h"
+#include "train/split_sequences.h"
 
 namespace penjing::train {
 
@@ -14,8 +15,7 @@ at::Tensor quantize_heads(const at::Tensor& rows, int64_t head_dim) {
 // By a scale a column of each sequence.
 at::Tensor quantize_features(const at::Tensor& rows, const std::vector<int64_t>& offsets) {
   std::vector<at::Tensor> parts;
-  for (std::size_t s = 0; s + 1 < offsets.size(); ++s) {
-    const at::Tensor sequence = rows.narrow(0, offsets[s], offsets[s + 1] - offsets[s]);
+  for (const at::Tensor& sequence : split_sequences(rows, offsets)) {
     parts.push_back(fake_quantize_rows(sequence.t().contiguous(), kInt8, true).t());
   }
   return at::cat(parts);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "train/head_parts.h"
 #include "train/recurrent.h"
+#include "train/split_sequences.h"
 
 namespace penjing::train {
 
@@ -60,12 +61,12 @@ at::Tensor pool(PoolingMode mode, const at::Tensor& rows, const PackedBatch& bat
       return rows.index_select(
           0, (at::tensor(at::ArrayRef<int64_t>(batch.offsets).slice(1), at::kLong) - 1).to(rows.device()));
     case PoolingMode::kMax: {
+      const std::vector<at::Tensor> sequences = split_sequences(rows, batch.offsets);
       std::vector<at::Tensor> largest;
       for (int64_t s = 0; s < batch.num_sequences(); ++s) {
         const int64_t skip = skipped(batch, s, skip_prompts);
-        largest.push_back(skip == batch.length(s)
-                              ? at::zeros({rows.size(1)}, rows.options())
-                              : rows.narrow(0, batch.offsets[s] + skip, batch.length(s) - skip).amax(0));
+        largest.push_back(skip == batch.length(s) ? at::zeros({rows.size(1)}, rows.options())
+                                                  : sequences[s].slice(0, skip).amax(0));
       }
       return at::stack(largest);
     }

@@ -7,6 +7,7 @@
 #include "distill/loss.h"
 #include "distill/row_numerics.h"
 #include "distill/sequence_numerics.h"
+#include "train/split_sequences.h"
 
 namespace penjing::distill {
 
@@ -38,8 +39,8 @@ class AttentionTransfer final : public LayerLoss {
     const at::Tensor difference = map(student.rows, input) - map(teacher.rows, input);
     if (code_) return (difference * difference).mean();
     at::Tensor sum;
-    for (std::size_t i = 0; i + 1 < input.offsets.size(); ++i) {
-      const at::Tensor distance = sequence_rows(difference, input.offsets, i).norm();
+    for (const at::Tensor& of_sequence : train::split_sequences(difference, input.offsets)) {
+      const at::Tensor distance = of_sequence.norm();
       sum = sum.defined() ? sum + distance : distance;
     }
     return 0.5 * sum / static_cast<double>(input.offsets.size() - 1);

@@ -4,7 +4,7 @@
 // (RepDistiller; TextBrewer's fsp for tokens). Widths must be equal: the plan projects. The paper trains with
 // it alone first: a stage of the plan.
 #include "distill/loss.h"
-#include "distill/sequence_numerics.h"
+#include "train/split_sequences.h"
 
 namespace penjing::distill {
 
@@ -20,18 +20,21 @@ class Fsp final : public Loss {
   Unit unit() const override { return Unit::kSequences; }
 
  private:
-  static at::Tensor flow(const Side& side, std::size_t place, std::size_t sequence, const LossInput& input) {
-    const at::Tensor from = sequence_rows(side.layers[place].rows, input.offsets, sequence);
-    const at::Tensor to = sequence_rows(side.layers[place + 1].rows, input.offsets, sequence);
-    return at::mm(from.t(), to) / static_cast<double>(from.size(0));
+  static std::vector<at::Tensor> flows(const Side& side, std::size_t place, const LossInput& input) {
+    std::vector<at::Tensor> from = train::split_sequences(side.layers[place].rows, input.offsets);
+    const std::vector<at::Tensor> to = train::split_sequences(side.layers[place + 1].rows, input.offsets);
+    for (std::size_t i = 0; i < from.size(); ++i)
+      from[i] = at::mm(from[i].t(), to[i]) / static_cast<double>(from[i].size(0));
+    return from;
   }
   at::Tensor compute(const LossInput& input) override {
     const std::size_t pairs = input.student.layers.size() - 1, sequences = input.offsets.size() - 1;
     at::Tensor sum;
     for (std::size_t place = 0; place < pairs; ++place) {
+      const std::vector<at::Tensor> student = flows(input.student, place, input);
+      const std::vector<at::Tensor> teacher = flows(input.teacher, place, input);
       for (std::size_t i = 0; i < sequences; ++i) {
-        const at::Tensor term =
-            at::mse_loss(flow(input.student, place, i, input), flow(input.teacher, place, i, input));
+        const at::Tensor term = at::mse_loss(student[i], teacher[i]);
         sum = sum.defined() ? sum + term : term;
       }
     }

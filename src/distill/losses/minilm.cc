@@ -11,8 +11,8 @@
 #include <cmath>
 
 #include "distill/loss.h"
-#include "distill/sequence_numerics.h"
 #include "distill/soft_targets.h"
+#include "train/split_sequences.h"
 
 namespace penjing::distill {
 
@@ -60,21 +60,31 @@ class MiniLm final : public LayerLoss {
   Unit unit() const override { return Unit::kTokens; }
 
  private:
-  // [heads, L, width / heads] of one sequence.
-  static at::Tensor split(const at::Tensor& rows, int64_t heads, const LossInput& input, std::size_t i) {
+  // Of each sequence: [heads, L, width / heads].
+  static std::vector<at::Tensor> split(const at::Tensor& rows, int64_t heads, const LossInput& input) {
     if (rows.size(1) % heads != 0) {
       fail(ErrorKind::kInput, "minilm: relation_heads: {} heads of vectors of {} elements", heads,
            rows.size(1));
     }
-    return sequence_rows(rows, input.offsets, i).view({-1, heads, rows.size(1) / heads}).transpose(0, 1);
+    std::vector<at::Tensor> parts = train::split_sequences(rows, input.offsets);
+    for (at::Tensor& part : parts) part = part.view({-1, heads, rows.size(1) / heads}).transpose(0, 1);
+    return parts;
   }
-  // Logits of a relation: [heads, L, L].
-  at::Tensor relation(const LayerOutputs& layer, const std::string& name, int64_t heads,
-                      const LossInput& input, std::size_t i) const {
-    const at::Tensor& left = name == "key" ? layer.key : name == "value" ? layer.value : layer.query;
-    const at::Tensor& right = name == "attention" ? layer.key : left;
-    const at::Tensor x = split(left, heads, input, i), y = split(right, heads, input, i);
-    return at::bmm(x, y.transpose(1, 2)) / std::sqrt(static_cast<double>(x.size(2)));
+  // What a relation is between, of each sequence.
+  struct Related {
+    std::vector<at::Tensor> from, to;
+    // Logits of a sequence: [heads, L, L].
+    at::Tensor logits(std::size_t sequence) const {
+      const at::Tensor& x = from[sequence];
+      return at::bmm(x, to[sequence].transpose(1, 2)) / std::sqrt(static_cast<double>(x.size(2)));
+    }
+  };
+  static Related related(const LayerOutputs& layer, const std::string& name, int64_t heads,
+                         const LossInput& input) {
+    if (name == "attention") return {split(layer.query, heads, input), split(layer.key, heads, input)};
+    const at::Tensor& rows = name == "key" ? layer.key : name == "value" ? layer.value : layer.query;
+    const std::vector<at::Tensor> parts = split(rows, heads, input);
+    return {parts, parts};
   }
   at::Tensor of_place(const LayerOutputs& student, const LayerOutputs& teacher, std::size_t,
                       const LossInput& input) override {
@@ -86,10 +96,11 @@ class MiniLm final : public LayerLoss {
     const int64_t heads = own ? student.num_heads : params_.relation_heads;
     at::Tensor sum;
     for (const std::string& name : params_.relations) {
+      const Related learns = related(student, name, heads, input);
+      const Related teaches = related(teacher, name, heads, input);
       for (std::size_t i = 0; i + 1 < input.offsets.size(); ++i) {
-        const at::Tensor term = soft_target_loss(relation(student, name, heads, input, i),
-                                                 relation(teacher, name, heads, input, i), 1, Divergence::kKl)
-                                    .sum();
+        const at::Tensor term =
+            soft_target_loss(learns.logits(i), teaches.logits(i), 1, Divergence::kKl).sum();
         sum = sum.defined() ? sum + term : term;
       }
     }

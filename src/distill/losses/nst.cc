@@ -8,6 +8,7 @@
 // of the sum.
 #include "distill/loss.h"
 #include "distill/sequence_numerics.h"
+#include "train/split_sequences.h"
 
 namespace penjing::distill {
 
@@ -33,14 +34,12 @@ class NeuronSelectivity final : public LayerLoss {
     const auto features = [&](const at::Tensor& rows) {
       return code_ ? sequence_directions(rows, input.offsets) : rows;
     };
-    const auto gram = [&](const at::Tensor& rows, std::size_t i) {
-      const at::Tensor x = sequence_rows(rows, input.offsets, i);
-      return at::mm(x, x.t()) / static_cast<double>(x.size(1));
-    };
-    const at::Tensor s = features(student.rows), t = features(teacher.rows);
+    const auto gram = [&](const at::Tensor& x) { return at::mm(x, x.t()) / static_cast<double>(x.size(1)); };
+    const std::vector<at::Tensor> s = train::split_sequences(features(student.rows), input.offsets);
+    const std::vector<at::Tensor> t = train::split_sequences(features(teacher.rows), input.offsets);
     at::Tensor sum;
-    for (std::size_t i = 0; i + 1 < input.offsets.size(); ++i) {
-      const at::Tensor term = at::mse_loss(gram(s, i), gram(t, i), at::Reduction::Sum);
+    for (std::size_t i = 0; i < s.size(); ++i) {
+      const at::Tensor term = at::mse_loss(gram(s[i]), gram(t[i]), at::Reduction::Sum);
       sum = sum.defined() ? sum + term : term;
     }
     return sum / units(input);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "train/split_sequences.h"
 
 namespace penjing::train::reference {
 
@@ -149,13 +150,14 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
         draw_mask_there(at::tensor(keys, at::kLong).to(query.device()), shape.num_heads, longest, dropout);
   }
   std::vector<at::Tensor> contexts;
-  const auto heads_of = [&](const at::Tensor& rows, int64_t begin, int64_t length) {
-    return rows.narrow(0, begin, length).reshape({length, shape.num_heads, shape.head_dim}).transpose(0, 1);
+  const auto heads_of = [&](const at::Tensor& rows) {
+    return rows.reshape({rows.size(0), shape.num_heads, shape.head_dim}).transpose(0, 1);
   };
+  const auto q = split_sequences(query, offsets), k = split_sequences(key, offsets),
+             v = split_sequences(value, offsets);
   for (std::size_t s = 0; s + 1 < offsets.size(); ++s) {
     const int64_t begin = offsets[s], length = offsets[s + 1] - begin;
-    at::Tensor products =
-        at::matmul(heads_of(query, begin, length), heads_of(key, begin, length).transpose(1, 2));
+    const at::Tensor products = at::matmul(heads_of(q[s]), heads_of(k[s]).transpose(1, 2));
     at::Tensor before = products * static_cast<double>(shape.scale);
     if (bias.defined()) before = before + bias.narrow(1, 0, length).narrow(2, 0, length);
     if (shape.window > 0) {
@@ -179,8 +181,7 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
         masks.push_back(draw_mask(keys, h << 20, length, dropout));
       after = after * at::stack(masks).to(after.options());
     }
-    contexts.push_back(
-        at::matmul(after, heads_of(value, begin, length)).transpose(0, 1).reshape({length, -1}));
+    contexts.push_back(at::matmul(after, heads_of(v[s])).transpose(0, 1).reshape({length, -1}));
   }
   return at::cat(contexts);
 }
