@@ -163,6 +163,19 @@ Dataset read_dataset(const SplitFile& file, const ColumnNames& columns, EmptyLab
   return data;
 }
 
+std::vector<std::string> texts_of(const Dataset& data) {
+  std::vector<std::string> texts;
+  for (const Example& example : data.examples) texts.push_back(example.text);
+  return texts;
+}
+
+std::vector<std::string> pairs_of(const Dataset& data) {
+  std::vector<std::string> pairs;
+  if (!data.pairs) return pairs;
+  for (const Example& example : data.examples) pairs.push_back(example.pair);
+  return pairs;
+}
+
 std::vector<std::string> labels_of(const Dataset& data, const Example& example) {
   const std::string& cell = example.label;
   std::vector<std::string> labels;

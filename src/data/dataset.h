@@ -46,6 +46,10 @@ enum class EmptyLabels { kRefused, kAllowed };
 Dataset read_dataset(const SplitFile& file, const ColumnNames& columns = {},
                      EmptyLabels empty_labels = EmptyLabels::kRefused);
 
+// The texts of the examples, and their second texts: none where texts stand alone.
+std::vector<std::string> texts_of(const Dataset& data);
+std::vector<std::string> pairs_of(const Dataset& data);
+
 // The labels of a text that may have any number of them: a JSON list of strings or numbers (["a","b"]), else
 // names with commas between. Each once; none for an empty cell. kFormat, naming the line, for a broken list.
 std::vector<std::string> labels_of(const Dataset& data, const Example& example);

@@ -20,19 +20,6 @@ struct Predictions {
   std::string how;
 };
 
-std::vector<std::string> texts_of(const Dataset& data) {
-  std::vector<std::string> texts;
-  for (const Example& example : data.examples) texts.push_back(example.text);
-  return texts;
-}
-
-std::vector<std::string> pairs_of(const Dataset& data) {
-  std::vector<std::string> pairs;
-  if (!data.pairs) return pairs;
-  for (const Example& example : data.examples) pairs.push_back(example.pair);
-  return pairs;
-}
-
 void normalize(std::vector<float>& row) {
   double sum = 0;
   for (const float x : row) sum += double{x} * x;

@@ -54,19 +54,6 @@ std::string describe_lengths(std::span<const Sequence> sequences, int64_t num_tr
   return text;
 }
 
-std::vector<std::string> texts_of(const Dataset& data) {
-  std::vector<std::string> texts;
-  for (const Example& example : data.examples) texts.push_back(example.text);
-  return texts;
-}
-
-std::vector<std::string> pairs_of(const Dataset& data) {
-  std::vector<std::string> pairs;
-  if (!data.pairs) return pairs;
-  for (const Example& example : data.examples) pairs.push_back(example.pair);
-  return pairs;
-}
-
 PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples,
                  at::Device device) {
   RaggedBatch batch;

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
 #include "train/objective.h"
 
 namespace penjing::train {
@@ -32,10 +31,6 @@ class TextExamples {
   std::vector<Sequence> sequences_;
   int64_t truncated_ = 0;
 };
-
-// The texts and second texts of a data set.
-std::vector<std::string> texts_of(const Dataset& data);
-std::vector<std::string> pairs_of(const Dataset& data);  // empty when texts stand alone
 
 // Sequences of one forward; their numbers are `samples`.
 PackedBatch pack(std::span<const Sequence* const> sequences, std::vector<int64_t> samples,

@@ -73,13 +73,11 @@ std::vector<std::string> label_names(const Dataset& data) {
   return names;
 }
 
-std::vector<std::string> texts_of(const Dataset& data) {
+std::vector<std::string> single_texts_of(const Dataset& data) {
   if (data.pairs)
     fail(ErrorKind::kUnsupported, "{}: pairs of texts; probe takes single texts (--text-column)",
          data.file.string());
-  std::vector<std::string> texts;
-  for (const Example& example : data.examples) texts.push_back(example.text);
-  return texts;
+  return texts_of(data);
 }
 
 std::vector<int> classes_of(const Dataset& data, const std::vector<std::string>& names,
@@ -121,7 +119,7 @@ Json score_on_test(const TaskModel& model, const LinearClassifier& classifier,
     return nullptr;
   }
   std::vector<int> predicted;
-  for (const auto& row : model.embed(texts_of(test))) predicted.push_back(classifier.predict(row));
+  for (const auto& row : model.embed(single_texts_of(test))) predicted.push_back(classifier.predict(row));
   const auto truth = classes_of(test, names, true);
   return Json::object({{"data", test.file.string()},
                        {"examples", static_cast<uint64_t>(truth.size())},
@@ -134,7 +132,7 @@ int run(const CommonOptions& common) {
   Dataset train = read_dataset(find_split(options.input.data, "train"), options.input.columns);
   if (options.limit > 0 && train.examples.size() > static_cast<std::size_t>(options.limit))
     train.examples.resize(static_cast<std::size_t>(options.limit));
-  const std::vector<std::string> texts = texts_of(train), names = label_names(train);
+  const std::vector<std::string> texts = single_texts_of(train), names = label_names(train);
   log_info("{}: {} texts, {} classes ({})", train.file.string(), texts.size(), names.size(), train.reading);
   LoadedModel loaded = load_model(options.model, common, {options.pooling, {OutputKind::kEmbedding}}, pool);
   if (!options.pooling.empty() && !read_model(loaded.model.folder).sentence.modules.empty())

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/parse.h"
+#include "data/dataset.h"
 #include "train/new_head.h"
 #include "train/objective_params.h"
 #include "train/task_model.h"

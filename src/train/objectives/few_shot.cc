@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "data/dataset.h"
 #include "eval/linear_probe.h"
 #include "eval/metrics.h"
 #include "io/sentence_modules.h"

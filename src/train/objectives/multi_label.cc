@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "data/dataset.h"
 #include "train/losses.h"
 #include "train/new_head.h"
 #include "train/objective_params.h"

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "data/dataset.h"
 #include "train/new_head.h"
 #include "train/task_model.h"
 #include "train/text_examples.h"

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "data/dataset.h"
 #include "model/prompts.h"
 #include "train/chunked_loss.h"
 #include "train/losses.h"
