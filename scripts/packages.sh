@@ -14,8 +14,8 @@ is_installed() { [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)"
 # What builds Penjing (docs/dependencies.md says why each).
 BUILD_PACKAGES=(g++ cmake ninja-build libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsqlite3-dev
   liblzma-dev zlib1g-dev)
-# What builds the trainer: LibTorch, on the BLAS that shares its threads.
-TRAIN_PACKAGES=(libtorch-dev libopenblas0-openmp libgloo-dev)
+# What builds the trainer: LibTorch, on the BLAS that shares its threads, and an allocator for its tensors.
+TRAIN_PACKAGES=(libtorch-dev libopenblas0-openmp libgloo-dev libgoogle-perftools-dev)
 # What its tests want beside that: GoogleTest, Google Benchmark, and the tools of the format tests.
 TEST_PACKAGES=(libgtest-dev libbenchmark-dev python3 git)
 

@@ -1,0 +1,17 @@
+# penjing_link_tcmalloc(TARGET): the program allocates with tcmalloc (gperftools), where it is installed and no sanitizer wants
+# to see what is allocated; PENJING_TCMALLOC is defined then.
+function(penjing_link_tcmalloc target)
+  if(PENJING_SANITIZE)
+    return()
+  endif()
+  find_library(PENJING_TCMALLOC_LIBRARY tcmalloc_minimal)
+  find_path(PENJING_TCMALLOC_HEADERS gperftools/malloc_extension.h)
+  mark_as_advanced(PENJING_TCMALLOC_LIBRARY PENJING_TCMALLOC_HEADERS)
+  if(NOT PENJING_TCMALLOC_LIBRARY OR NOT PENJING_TCMALLOC_HEADERS)
+    message(STATUS "${target}: no tcmalloc (libgoogle-perftools-dev): training takes 5 to 10 % longer, and a quarter more memory")
+    return()
+  endif()
+  target_include_directories(${target} SYSTEM PRIVATE ${PENJING_TCMALLOC_HEADERS})
+  target_link_libraries(${target} PRIVATE ${PENJING_TCMALLOC_LIBRARY})
+  target_compile_definitions(${target} PRIVATE PENJING_TCMALLOC)
+endfunction()
