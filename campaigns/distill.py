@@ -9,8 +9,7 @@ The teacher is fine-tuned on the same examples as the student, which is the teac
 --layers 3`). sst2: 20,000 sentences, scored on the dev set and on 10,000 of the training rows that nobody has trained on;
 mrpc: 3,668 pairs, scored on the dev set and on the 1,725 labelled pairs of its test set. A loss is added to plain kd (0.1 of
 the labels, 0.9 of the soft labels) with a weight that makes its gradient at the encoder as long as that of the soft labels'
-part, both measured on the student as it starts: values say nothing, one loss is 1e-5 where another is 30; NAME-tenth, with a
-tenth of that. A seed is run on one machine, since the teacher is made there: on another it is another one. Done runs are kept,
+part (`balance`, docs/distillation.md): values say nothing, one loss is 1e-5 where another is 30; NAME-tenth, with a tenth of that. A seed is run on one machine, since the teacher is made there: on another it is another one. Done runs are kept,
 a killed one goes on."""
 
 import argparse
@@ -36,9 +35,6 @@ RATE, BATCH = 1e-4, 64
 # and what is held back. On MRPC a student of the layers `uniform` learns nothing in the budget (kd 65.3, always yes 66.5).
 TASKS = {"sst2": ("classification", 2, 3, "uniform", f"{TRAIN} sentences of SST-2; held back: {HELD} of its training rows"),
          "mrpc": ("mrpc", 6, 4, "symmetric", "3668 pairs of MRPC; held back: the 1725 pairs of its test set")}
-PROBE_STEPS = 20  # of which the log has the gradient of every tenth
-# What a probe does not count: what is learned beside the student, and its classifier, which few of the losses reach.
-NOT_ENCODER = ("--group", r"^(aside|classifier|bert\.pooler)\.:frozen")
 # name -> terms beside kd; None: no teacher at all. First those of K1 (methods.md), then those of the Transformer papers.
 PLANS = {
     "labels": None, "kd": [],
@@ -127,9 +123,9 @@ class Campaign:
         """The budget that all share."""
         self.call_trainer(verb, start, out, self.epochs, BATCH, seed, *more)
 
-    def call_trainer(self, verb, start, out, epochs, batch, seed, *more, rate=RATE):
+    def call_trainer(self, verb, start, out, epochs, batch, seed, *more):
         call([self.args.penjing, verb, start, "--task", self.task, "--data", self.data, "--out", out, "--epochs", epochs, "--batch-size",
-              batch, "--learning-rate", rate, "--precision", "bf16", "--seed", seed, *more, "--json", "--resume"])
+              batch, "--learning-rate", RATE, "--precision", "bf16", "--seed", seed, *more, "--json", "--resume"])
 
     def finetune(self, start, out, seed, *more):
         self.learn("finetune", start, out, seed, *more)
@@ -143,31 +139,9 @@ class Campaign:
         else:
             self.distill(self.student, out, [KD, *terms], seed, "--teacher", self.teacher)
 
-    def gradient(self, name, terms):
-        """Length of the gradient at the encoder of these terms alone, mean over PROBE_STEPS that move nothing."""
-        kept = self.results / f"{self.args.base}-gradients.json"
-        known = json.loads(kept.read_text()) if kept.exists() else {}
-        if name not in known:
-            terms = [{key: value for key, value in term.items() if key not in ("from", "to")} for term in terms]  # of a short probe too
-            probe = self.models / f"probe-{name}"
-            self.call_trainer("distill", self.student, probe, 1, BATCH, 1, "--losses", json.dumps(terms), "--teacher", self.teacher,
-                              "--label-weight", 0, "--max-steps", PROBE_STEPS, "--no-eval", *NOT_ENCODER, rate=1e-9)
-            log = pathlib.Path(f"{probe}.training") / "train.jsonl"
-            norms = [line["gradient_norm"] for line in map(json.loads, log.read_text().splitlines()) if "gradient_norm" in line]
-            known = json.loads(kept.read_text()) if kept.exists() else {}  # another process may have written
-            known[name] = statistics.mean(norms)
-            kept.write_text(json.dumps(known, indent=1) + "\n")
-            for path in (probe, pathlib.Path(f"{probe}.training")):
-                subprocess.run(["rm", "-rf", path], check=True)
-        return known[name]
-
     def weighted(self, name):
-        """The plan's terms, each with the weight that makes their gradient as long as that of kd's part at the start."""
-        terms = PLANS[name]
-        if not terms:
-            return terms
-        weight = self.gradient("kd", [KD]) / self.gradient(name.removesuffix(TENTH), terms)
-        return [dict(term, weight=weight * (0.1 if name.endswith(TENTH) else 1)) for term in terms]
+        """The plan's terms, each pulling as hard as kd's part at the start (`penjing distill` measures that), or a tenth of it."""
+        return PLANS[name] and [dict(term, balance=0.1 if name.endswith(TENTH) else 1) for term in PLANS[name]]
 
     def score(self, model, split):
         predictions = pathlib.Path(f"{model}.predictions.jsonl")
