@@ -68,6 +68,14 @@ GENERAL = 40000
 EVERYONE = STUDENTS | AUGMENTED | BILSTMS | TINYBERTS
 
 
+def layers_of(student):
+    """Of BERT-base's width; 0: another shape."""
+    if student in AUGMENTED:
+        of = AUGMENTED[student][0]
+        return layers_of(of) if of in STUDENTS else of
+    return STUDENTS[student][1] if student in STUDENTS else 0
+
+
 def data_of(task):
     if task == "sst2":
         return distill.sst2_folder()
@@ -316,17 +324,19 @@ def write_table():
              " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
                       for name, (of, *_) in AUGMENTED.items() if of in STUDENTS) +
              " Of SST-2 these, kd-aug-6, kd-aug-3 and tinybert-4 learn what it says of all 67,349 training rows, without variants."]
-    for name, (of, *_) in AUGMENTED.items():
-        if of not in STUDENTS:
-            continue
-        best = {task: runs.get(name, {}).get(task) or runs.get(of, {}).get(task) for task in tasks}
-        if all(best.values()):
-            mean = {form: statistics.mean(score(r[0]["steps"][at], metrics[t]) for t, r in best.items())
-                    for form, at in (("FP32", -2), ("INT8", -1))}
-            all_of = statistics.mean(teacher[t] for t in tasks)
-            text += ["", f"{of}, where there is one {name}: mean score " +
-                     " and ".join(f"{100 * v:.2f} in {form} ({100 * v / all_of:.1f} %)" for form, v in mean.items()) +
-                     f" of BERT-base's {100 * all_of:.2f}; {best['cola'][0]['steps'][-1]['bytes'] / 1e6:.1f} MB in INT8."]
+    for layers in (6, 3):
+        best = {}
+        for task in tasks:
+            found = [runs[name][task][0] for name in runs if layers_of(name) == layers and task in runs[name]]
+            if found:
+                best[task] = max(found, key=lambda r: score(r["steps"][-2], metrics[task]))
+        if best:
+            of_teacher = statistics.mean(r.get("teacher") or teacher[t] for t, r in best.items())
+            mean = {form: statistics.mean(score(r["steps"][at], metrics[t]) for t, r in best.items()) for form, at in (("FP32", -2), ("INT8", -1))}
+            text += ["", f"{layers} layers, the best of each task (" + ", ".join(f"{t} {r['student']}" for t, r in best.items()) +
+                     "; chosen by these same scores in FP32): mean " +
+                     " and ".join(f"{100 * v:.2f} in {form} ({100 * v / of_teacher:.1f} %)" for form, v in mean.items()) +
+                     f" of BERT-base's {100 * of_teacher:.2f}; {list(best.values())[-1]['steps'][-1]['bytes'] / 1e6:.1f} MB in INT8."]
     if shapes:
         text += ["", "Size and speed in Penjing's runtime, against BERT-base in FP32 there (`campaigns/students.py --time`, median ratio of",
                  "`penjing bench --against`). Parameters and operations without heads; files with BERT-base's masked-LM head (0.6 M).", "",
