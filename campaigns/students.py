@@ -42,10 +42,9 @@ STUDENTS = {
 # Where nothing is said of the teacher, a layer learns more slowly: smaller steps, and more of them where examples are few.
 OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb": 6, "mrpc": 8, "cola": 8, "sst2": 4}}}
 # Students that learn what the teacher says of augmented texts (TinyBERT's Algorithm 1, so many VARIANTS of a text): the student
-# that they go on from, as that left it in FP32, or how many of the teacher's first layers; how they learn, the paper's figure.
-AUGMENTED = {"theseus-aug-6": ("theseus-6", {"epochs": 2, "batch_size": 64, "learning_rate": 5e-5}, "-"),
-             "kd-aug-6": (6, {"epochs": 2, "batch_size": BATCH, "learning_rate": RATE}, "-"),
-             "kd-aug-3": (3, {"epochs": 2, "batch_size": BATCH, "learning_rate": RATE}, "-")}
+# that they go on from, as that left it in FP32, or how many of the teacher's first layers; what is not kd-more-texts.json's, the
+# paper's figure.
+AUGMENTED = {"theseus-aug-6": ("theseus-6", {"learning_rate": 5e-5}, "-"), "kd-aug-6": (6, {}, "-"), "kd-aug-3": (3, {}, "-")}
 VARIANTS = {"stsb": 5, "mrpc": 5, "cola": 10, "sst2": 5}
 # Where a task has more texts than are learned with labels, these and TINYBERTS learn of all of them and of no variants.
 UNLABELLED = {"sst2": "glue-sst2"}
@@ -135,12 +134,13 @@ def augmented_steps(args, student, task):
         if not (before / "steps").exists():
             sys.exit(f"{student} goes on from {of}: run that on {task} first")
         model, steps = str(steps_of(before)[-2]), []
-    texts = more_texts(args, task)
-    losses = [{"loss": "kd", "weight": 1, "params": {"temperature": 1}}]
-    return model, [*steps, {
-        "method": "distill", "teacher": teacher_of(task), "losses": for_scores(losses) if task == "stsb" else losses,
-        "label_weight": 0, "dropout": 0, "attention_dropout": 0, "classifier_dropout": 0, "task": task, "data": str(texts),
-        "no_eval": True, "precision": "bf16", "seed": args.seed, **own}]
+    recipe = recipe_steps(args, "kd-more-texts")[1]
+    del recipe["start"]  # its number's, of a recipe that carves
+    step = {**recipe, **own, "teacher": teacher_of(task), "task": task, "train_split": "train",
+            "data": str(more_texts(args, task)), "no_eval": True, "seed": args.seed}
+    if task == "stsb":
+        step["losses"] = for_scores(step["losses"])
+    return model, [*steps, step]
 
 
 def recipe_steps(args, recipe):
