@@ -128,8 +128,9 @@ def bilstm_steps(args, student, task):
 
 def augmented_steps(args, student, task):
     of, own, _ = AUGMENTED[student]
-    model, steps = teacher_of(task), [{"method": "student", "layers": of, "from": "first"}]
-    if of in STUDENTS:
+    if of not in STUDENTS:
+        model, steps = teacher_of(task), [{"method": "student", "layers": of, "from": "first"}]
+    else:
         before = cache() / "models" / "students" / run_name(args, of, task)
         if not (before / "steps").exists():
             sys.exit(f"{student} goes on from {of}: run that on {task} first")
