@@ -12,7 +12,7 @@
 
 namespace penjing::cli {
 
-RecordedRun::RecordedRun(RunInfo info) {
+void RecordedRun::begin(RunInfo info) {
   info.version = version();
   info.commit = git_commit();
   info.cpu = read_cpu_info().model;
@@ -20,8 +20,14 @@ RecordedRun::RecordedRun(RunInfo info) {
   id_ = ledger_.begin_run(info);
 }
 
-RecordedRun::RecordedRun(int64_t id) : id_(id) {
-  ledger_.resume_run(id);
+RecordedRun::RecordedRun(RunInfo info) {
+  begin(std::move(info));
+}
+
+RecordedRun::RecordedRun(RunInfo info, int64_t id) : id_(id) {
+  if (ledger_.resume_run(id, info.kind, info.output)) return;
+  log_warning("{}: no run {} of {}; it goes on as a new one", ledger_path().string(), id, info.output);
+  begin(std::move(info));
 }
 
 RecordedRun::~RecordedRun() {
@@ -48,15 +54,16 @@ const char* git_commit() {
 std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
                                         bool resume) {
   const std::filesystem::path file = folder / "run.json";
+  std::unique_ptr<RecordedRun> run;
   if (resume && std::filesystem::exists(file)) {
     const Json json = Json::parse(read_text_file(file, 1 << 16), file.string());
     const Json* id = json.find("id");
     if (id != nullptr && json.find("ledger") != nullptr &&
         json.find("ledger")->as_string(file.string()) == ledger_path().string()) {
-      return std::unique_ptr<RecordedRun>(new RecordedRun(RecordedRun::resumed(id->as_int(file.string()))));
+      run = std::make_unique<RecordedRun>(info, id->as_int(file.string()));
     }
   }
-  auto run = std::make_unique<RecordedRun>(info);
+  if (!run) run = std::make_unique<RecordedRun>(info);
   write_text_file(file, Json::object({{"id", run->id()}, {"ledger", ledger_path().string()}}).dump(2) + "\n");
   return run;
 }

@@ -19,8 +19,8 @@ class RecordedRun {
  public:
   // Begins a run. Fills in Penjing's version and commit, the CPU, its instruction set; the caller the rest.
   explicit RecordedRun(RunInfo info);
-  // Goes on with the run `id`.
-  static RecordedRun resumed(int64_t id) { return RecordedRun(id); }
+  // Goes on with the run `id`; where the ledger has none of that id, kind and output, begins one.
+  RecordedRun(RunInfo info, int64_t id);
   ~RecordedRun();
   RecordedRun(const RecordedRun&) = delete;
   RecordedRun& operator=(const RecordedRun&) = delete;
@@ -33,7 +33,7 @@ class RecordedRun {
   void done() { end(RunStatus::kDone); }
 
  private:
-  explicit RecordedRun(int64_t id);
+  void begin(RunInfo info);
   void end(RunStatus status);
   RunLedger ledger_{ledger_path()};
   EnergyMeter energy_;
@@ -43,8 +43,8 @@ class RecordedRun {
   std::string message_;
 };
 
-// The ledger's row of a run whose folder is there: that which its run.json names, when the run goes on; else
-// a new one, named there.
+// The ledger's row of a run whose folder is there: that which its run.json names, when the run goes on and
+// the ledger has it; else a new one, named there.
 std::unique_ptr<RecordedRun> record_run(const RunInfo& info, const std::filesystem::path& folder,
                                         bool resume);
 

@@ -186,16 +186,19 @@ int64_t RunLedger::begin_run(const RunInfo& info) {
   return id;
 }
 
-void RunLedger::resume_run(int64_t id) {
+bool RunLedger::resume_run(int64_t id, const std::string& kind, const std::string& output) {
   Statement update(*database_,
                    "UPDATE runs SET status = 'running', message = '', ended = NULL, host = ?, process = ? "
-                   "WHERE id = ? RETURNING id");
+                   "WHERE id = ? AND kind = ? AND output = ? RETURNING id");
   update.bind(1, host_name());
   update.bind(2, process_identity(::getpid()));
   update.bind(3, id);
-  if (!update.step()) fail(ErrorKind::kInput, "{}: no run {}", database_->path().string(), id);
+  update.bind(4, kind);
+  update.bind(5, output);
+  if (!update.step()) return false;
   while (update.step()) {
   }
+  return true;
 }
 
 void RunLedger::add_score(int64_t id, const RunScore& score) {

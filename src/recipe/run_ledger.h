@@ -80,9 +80,9 @@ class RunLedger {
   RunLedger& operator=(const RunLedger&) = delete;
 
   int64_t begin_run(const RunInfo& info);  // its id
-  // The same run goes on in this process: running again, seconds and joules will be added. kInput: no such
-  // run.
-  void resume_run(int64_t id);
+  // The run of that kind and output goes on in this process: running again, seconds and joules will be added.
+  // False: there is no such run, as in a ledger that was put in the place of the one it began in.
+  [[nodiscard]] bool resume_run(int64_t id, const std::string& kind, const std::string& output);
   // Replaces a score of that name and split.
   void add_score(int64_t id, const RunScore& score);
   void end_run(int64_t id, RunStatus status, const RunCost& cost, const std::string& message = "");

@@ -32,6 +32,7 @@ class Runs : public ::testing::Test {
     info.seed = seed;
     info.settings = Json::object({{"learning_rate", rate}, {"epochs", 3}});
     info.threads = 2;
+    info.output = "out";
     return info;
   }
   static int64_t record(int64_t seed, double rate, double accuracy) {
@@ -98,18 +99,29 @@ TEST_F(Runs, ListShowCompare) {
 }
 
 TEST_F(Runs, ARunIsResumedAsItself) {
-  int64_t id = 0;
-  {
-    RecordedRun run(make_info(1, 2e-5));
-    id = run.id();
-  }
-  {
-    RecordedRun run = RecordedRun::resumed(id);
-    run.done();
-  }
+  const RunInfo info = make_info(1, 2e-5);
+  (void)cli::record_run(info, folder_.path(), false);  // ends as failed
+  cli::record_run(info, folder_.path(), true)->done();
   const auto runs = RunLedger(ledger_path()).list_runs();
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_EQ(runs[0].status, RunStatus::kDone);
+}
+
+TEST_F(Runs, ARunGoesOnWhereTheLedgerHasLostIt) {
+  const RunInfo info = make_info(1, 2e-5);
+  RunInfo other = info;
+  other.output = "elsewhere";
+  (void)cli::record_run(info, folder_.path(), false);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(folder_ / (std::string("runs.sqlite") + suffix));
+  }
+  RecordedRun(other).done();  // takes the lost one's id
+  cli::record_run(info, folder_.path(), true)->done();
+  cli::record_run(info, folder_.path(), true)->done();  // the folder names the new one
+  const auto runs = RunLedger(ledger_path()).list_runs();
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].output, "out");
+  EXPECT_EQ(runs[1].output, "elsewhere");
 }
 
 TEST_F(Runs, Refusals) {

@@ -46,10 +46,13 @@ TEST(RunLedger, KeepsWhatIsKnown) {
     ledger.add_score(id, {"accuracy", "dev", 0.75, std::nullopt, std::nullopt});
     ledger.add_score(id, {"mcc", "dev", std::nan(""), std::nullopt, std::nullopt});
     ledger.end_run(id, RunStatus::kInterrupted, {10, 100});
-    ledger.resume_run(id);
+    EXPECT_TRUE(ledger.resume_run(id, "finetune", "out"));
     EXPECT_EQ(ledger.read_run(id).status, RunStatus::kRunning);
     ledger.end_run(id, RunStatus::kDone, {5, 50});
-    EXPECT_THROW(ledger.resume_run(id + 1), Error);
+    EXPECT_FALSE(ledger.resume_run(id + 1, "finetune", "out"));
+    EXPECT_FALSE(ledger.resume_run(id, "distill", "out"));
+    EXPECT_FALSE(ledger.resume_run(id, "finetune", "other"));
+    EXPECT_EQ(ledger.read_run(id).status, RunStatus::kDone);
     EXPECT_THROW(ledger.add_score(id + 1, {"accuracy", "dev", 1, {}, {}}), Error);
     EXPECT_THROW((void)ledger.read_run(id + 1), Error);
     RunInfo bad = make_info(1);
@@ -189,7 +192,7 @@ TEST(RunLedger, AKilledRunIsInterrupted) {
   ASSERT_TRUE(run_processes(1, [&](int) { RunLedger(folder / "r").begin_run(make_info(1)); }));
   RunLedger ledger(folder / "r");
   EXPECT_EQ(ledger.read_run(1).status, RunStatus::kInterrupted);
-  ledger.resume_run(1);
+  EXPECT_TRUE(ledger.resume_run(1, "finetune", "out"));
   EXPECT_EQ(ledger.read_run(1).status, RunStatus::kRunning);
   // Another host's processes are not known here.
   Database(folder / "r", false).execute("UPDATE runs SET host = 'elsewhere', process = '1:1'");
