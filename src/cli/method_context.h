@@ -1,10 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/thread_pool.h"
 #include "compress/method.h"
 #include "model/model.h"
+#include "predict/predictor.h"
 
 namespace penjing::cli {
 
@@ -13,5 +15,8 @@ namespace penjing::cli {
 // order, so that statistics do not depend on the machine.
 MethodContext make_method_context(const Model& model, const CalibrationSource& options,
                                   std::shared_ptr<ThreadPool> pool);
+
+// Makes predictors, each on a pool of so many threads (0: all that the process may use).
+std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)> predictor_maker(int threads);
 
 }  // namespace penjing::cli

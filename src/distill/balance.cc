@@ -8,8 +8,9 @@
 namespace penjing::distill {
 
 double peak_of(const LossTerm& term) {
-  if (term.weight >= term.end_weight) return term.from;
-  return std::min(term.from + term.ramp, std::nextafter(term.to, 0.0));  // term.to is no part of most stages
+  const double last = std::nextafter(term.to, 0.0);  // term.to is no part of most stages
+  const double largest = term.weight >= term.end_weight ? term.from : std::min(term.from + term.ramp, last);
+  return term.kind->begins == nullptr ? largest : std::max(largest, term.kind->begins(term.params));
 }
 
 std::vector<double> balance_factors(const Plan& plan, const std::function<double(std::size_t)>& length) {

@@ -10,7 +10,8 @@
 // nothing. What counts is how far each pulls the encoder. No LibTorch here.
 namespace penjing::distill {
 
-// A point of the training at which the term's weight is as large as it gets.
+// A point of the training at which the term's weight is as large as it gets, and the student gets its
+// gradient.
 double peak_of(const LossTerm& term);
 
 // What each term's weight is multiplied by: 1, or of term i with a balance b

@@ -152,8 +152,14 @@ void add_teacher(const DistillSettings& settings, train::TaskStart& start) {
   Prepared parts = read_parts(settings, student, start.input.device);
   const bool streams = start.objective->is_stream();
   const int64_t longest = longest_sequence(start);
+  const std::vector<AnswerPart> wanted = answer_parts(parts.plan);
   for (Teacher& teacher : parts.teachers.all()) {
     if (teacher.has_model()) {
+      const std::optional<OutputKind> kind = RuntimeTeacher::output_of(teacher.model(), wanted);
+      if (kind && settings.new_predictor && start.input.device.is_cpu()) {
+        start.tell("the teacher's weights are quantized: the inference runtime asks it\n");
+        teacher.ask_runtime(*kind, settings.new_predictor);
+      }
       share_tokens(start.tokenizer, longest, parts.student.logits > 0, teacher);
       if (parts.student.logits > 0) require_same_classes(student, teacher.model());
       if (streams && teacher.model().description.find_head(HeadKind::kMaskedLm) == nullptr) {

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "model/model.h"
+#include "predict/predictor.h"
 #include "train/finetune.h"
 
 // Distillation as the command line and recipes ask for it. No LibTorch here.
@@ -16,6 +19,9 @@ enum class Gating { kNone, kConfidence, kEntropy };
 // How a teacher's answers are kept between runs: as they are, vectors and scores rounded to BF16, of the
 // logits of many classes the largest (distill/top_logits.h), or not.
 enum class KeptAnswers { kExact, kBf16, kTop, kNone };
+
+// A predictor of one output of a model.
+using NewPredictor = std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)>;
 
 struct DistillSettings {
   train::FinetuneSettings training;  // of the student: model, task, data, loop
@@ -32,6 +38,9 @@ struct DistillSettings {
   KeptAnswers answers = KeptAnswers::kExact;
   double answers_gb = 4;
   int64_t answers_top = 8;  // of kTop; of no more than twice as many and one classes all logits are kept
+  // The inference runtime, for teachers with quantized weights (distill/runtime_teacher.h); empty: the
+  // trainer asks them too.
+  NewPredictor new_predictor;
 };
 
 // As train::finetune(): the student is trained beside its teacher. kInput for a plan that does not fit the

@@ -46,6 +46,8 @@ struct LossKind {
   std::vector<ParamInfo> (*params)();
   unsigned (*needs)(const Json& params);  // of resolved parameters
   std::unique_ptr<Loss> (*make)(const Json& params, const LossSetup& setup);
+  // The share of the training before which the student gets no gradient of it; null: 0.
+  double (*begins)(const Json& params) = nullptr;
 };
 std::span<const LossKind* const> all_losses();  // in the order of losses.def
 const LossKind* find_loss(std::string_view name);

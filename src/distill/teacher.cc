@@ -78,7 +78,12 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision,
   return teacher;
 }
 
+void Teacher::ask_runtime(OutputKind kind, NewPredictor new_predictor) {
+  runtime_ = std::make_shared<RuntimeTeacher>(model_, kind, std::move(new_predictor));
+}
+
 void Teacher::read_tokens(const std::vector<int64_t>& map) {
+  if (runtime_ != nullptr) return runtime_->read_tokens(map);
   const at::NoGradGuard no_gradient;
   const at::Tensor rows = at::tensor(map, at::kLong).to(network_->device());
   const int64_t words = model_->description.embedding.vocab_size;
@@ -115,9 +120,16 @@ Teacher Teacher::of_file(const fs::path& file, at::Device device) {
   return teacher;
 }
 
+void Teacher::answer_from(std::shared_ptr<const Answers> answers) {
+  answers_ = std::move(answers);
+  if (runtime_ != nullptr) runtime_->release();
+}
+
 const std::string& Teacher::digest() const {
-  if (digest_.empty())
-    digest_ = has_model() ? digest_of_weights(*model_, arithmetic_->name()) : sha256_file(source_);
+  if (digest_.empty()) {
+    digest_ = has_model() ? digest_of_weights(*model_, runtime_ != nullptr ? "runtime" : arithmetic_->name())
+                          : sha256_file(source_);
+  }
   return digest_;
 }
 
@@ -138,6 +150,7 @@ Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
     if ((needs.whole & kEmbeddings) != 0) outputs.embeddings = rows;
     return outputs;
   }
+  if (runtime_ != nullptr) return runtime_->run(task, examples);
   const at::NoGradGuard no_gradient;
   train::ForwardContext own;
   own.arithmetic = arithmetic_.get();

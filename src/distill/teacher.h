@@ -10,6 +10,7 @@
 
 #include "distill/answers.h"
 #include "distill/outputs_tap.h"
+#include "distill/runtime_teacher.h"
 #include "train/objective.h"
 
 namespace penjing::distill {
@@ -29,6 +30,9 @@ class Teacher {
   // Its word embeddings, and the logits of a masked-LM head, in the order of the student's vocabulary: map[i]
   // is its own number of the student's token i. Once, before it is asked anything.
   void read_tokens(const std::vector<int64_t>& map);
+  // From now on the inference runtime is asked for `kind`, and nothing else will be wanted. Before
+  // read_tokens() and digest(): other arithmetic, other answers.
+  void ask_runtime(OutputKind kind, NewPredictor new_predictor);
 
   bool has_model() const { return network_ != nullptr; }
   const Model& model() const { return *model_; }
@@ -45,7 +49,7 @@ class Teacher {
 
   // From now on run() answers from there: what was asked once of every example (ask_all). Not for tasks whose
   // examples change from epoch to epoch.
-  void answer_from(std::shared_ptr<const Answers> answers) { answers_ = std::move(answers); }
+  void answer_from(std::shared_ptr<const Answers> answers);
   // Asks for the parts of all examples in their order, always in the same batches, since another batch may
   // change the last bits of a product. on_batch gets what it said of the next examples, and their sequences'
   // offsets, and says whether to go on.
@@ -59,6 +63,7 @@ class Teacher {
   std::shared_ptr<Model> model_;
   std::shared_ptr<train::Network> network_;
   std::unique_ptr<train::Arithmetic> arithmetic_;
+  std::shared_ptr<RuntimeTeacher> runtime_;  // null: the network is asked
   std::filesystem::path source_;
   mutable std::string digest_;      // empty: not taken yet
   at::Tensor file_rows_;            // of a file of answers: [examples, width], FP32, on the CPU

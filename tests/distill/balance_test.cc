@@ -48,6 +48,12 @@ TEST(Balance, IsMeasuredWhereTheWeightIsLargest) {
   }
 }
 
+TEST(Balance, IsMeasuredWhereTheStudentLearnsOfIt) {
+  EXPECT_EQ(distill::peak_of(plan_of(R"([{"loss": "ft"}])").terms[0]), 0.1);
+  EXPECT_EQ(distill::peak_of(plan_of(R"([{"loss": "ft", "from": 0.25}])").terms[0]), 0.25);
+  EXPECT_EQ(distill::peak_of(plan_of(R"([{"loss": "ft", "params": {"paraphraser": 0.5}}])").terms[0]), 0.5);
+}
+
 TEST(Balance, WhatMakesNoSenseIsRefused) {
   const auto refused = [&](const char* losses, const char* why) {
     const std::string error = testing::refusal_of([&] { (void)plan_of(losses); });
@@ -133,6 +139,26 @@ TEST_F(BalanceRun, MeasuresTheGradientsOfTheFirstSteps) {
   EXPECT_NE(told_.find("weights, by gradients of mse: at "), std::string::npos) << told_;
   const std::string log = read_text_file(work_ / "both-0.25.training/train.jsonl", 1 << 20);
   EXPECT_NE(log.find(R"("event":"begin","weights":{"at":)"), std::string::npos) << log;
+}
+
+TEST_F(BalanceRun, EveryLossHasOneByItsName) {
+  int tried = 0;
+  for (const distill::LossKind* kind : distill::all_losses()) {
+    const std::string name = kind->name;
+    const unsigned needs = kind->needs(distill::resolve_loss_params(*kind, Json::object()));
+    const bool of_other_tasks = (needs & (distill::kTokenLogits | distill::kEmbeddings)) != 0;
+    if (name == "kd" || name == "margin_mse" || of_other_tasks) continue;
+    distill::DistillParams params;
+    params.teacher = (work_ / "teacher").string();
+    params.training.task = "classification";
+    params.training.data = work_.path().string();
+    params.losses = Json("kd," + name);
+    told_.clear();
+    EXPECT_EQ(steps_of("by-name-" + name, params.settings().losses.dump()).size(), 4u);
+    EXPECT_NE(told_.find("by gradients of kd: " + name), std::string::npos) << told_;
+    ++tried;
+  }
+  EXPECT_GE(tried, 18);
 }
 
 // A memory bank is as it would be had nobody looked.

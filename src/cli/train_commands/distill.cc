@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/progress.h"
+#include "cli/method_context.h"
 #include "cli/param_options.h"
 #include "cli/train_commands/run_info.h"
 #include "compress/params.h"
@@ -60,6 +61,7 @@ int run(const CommonOptions& common) {
   train::FinetuneSettings& s = settings.training;
   s.model = student;
   options.put_into(s, common);
+  settings.new_predictor = predictor_maker(s.threads);
   if (only_explain) {
     print_text(distill::explain(settings));
     return kDone;

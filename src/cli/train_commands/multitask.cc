@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/method_context.h"
 #include "cli/param_options.h"
 #include "cli/train_commands/run_info.h"
 #include "compress/params.h"
@@ -48,6 +49,8 @@ int run(const CommonOptions& common) {
   distill::MultitaskSettings settings = read_params<distill::MultitaskParams>(resolved).settings();
   settings.training.model = student;
   options.put_into(settings.training, common);
+  for (distill::TaskOfSeveral& task : settings.tasks)
+    task.distill.new_predictor = predictor_maker(settings.training.threads);
   return train_and_print(
       options, common, [&] { return info_of(settings); }, settings.training.eval_split,
       [&](const Tell& tell, const OnStep& on_step) { return distill::multitask(settings, tell, on_step); });

@@ -106,6 +106,7 @@ const LossKind ft_loss = {"ft",
                           "Kim et al. 2018, arXiv:1802.04977",
                           list_params<Params>,
                           always_needs<kRows>,
-                          make_loss<FactorTransfer, Params>};
+                          make_loss<FactorTransfer, Params>,
+                          [](const Json& params) { return read_params<Params>(params).paraphraser; }};
 
 }  // namespace penjing::distill

@@ -13,6 +13,7 @@ Model apply(const Model& model, const Json& resolved, MethodContext& context, Me
   if (params.teacher.empty()) params.teacher = context.first_model.string();
   distill::DistillSettings settings = params.settings();
   settings.training.threads = context.threads;
+  settings.new_predictor = context.new_predictor;
   train::TrainedModel trained = distill::distill_step(model, settings, context.work_folder, context.note);
   report.details = std::move(trained.details);
   return std::move(trained.model);

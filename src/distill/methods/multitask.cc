@@ -11,6 +11,7 @@ namespace {
 Model apply(const Model& model, const Json& resolved, MethodContext& context, MethodReport& report) {
   distill::MultitaskSettings settings = read_params<distill::MultitaskParams>(resolved).settings();
   settings.training.threads = context.threads;
+  for (distill::TaskOfSeveral& task : settings.tasks) task.distill.new_predictor = context.new_predictor;
   train::TrainedModel trained = distill::multitask_step(model, settings, context.work_folder, context.note);
   report.details = std::move(trained.details);
   return std::move(trained.model);

@@ -1,0 +1,150 @@
+// A teacher with quantized weights is asked in the inference runtime: what it says is kept as it says it
+// there.
+#include "distill/runtime_teacher.h"
+
+#include <gtest/gtest.h>
+
+#include "compress/method.h"
+#include "distill/answers.h"
+#include "distill/kept_answers.h"
+#include "distill/teacher_fit.h"
+#include "io/model_folder.h"
+#include "runtime/engine.h"
+#include "tests/base/test_folder.h"
+#include "tests/cli/tiny_folder.h"
+#include "tests/distill/tiny_task.h"
+
+namespace penjing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::unique_ptr<Predictor> new_session(const Model& model, OutputKind kind) {
+  return Engine::build(model, {{kind}})->new_session(std::make_shared<ThreadPool>(1));
+}
+
+class RuntimeTeacherTest : public ::testing::Test {
+ protected:
+  const testing::Rows rows_ = {"the cat sat\t0", "a dog ran on the big mat\t1", "dog\t1",
+                               "the big cat sat in the house\t0"};
+
+  void SetUp() override {
+    ::setenv("PENJING_CACHE", (work_ / "cache").c_str(), 1);
+    testing::write_tiny_folder(work_ / "model", testing::TinyHead::kSentence);
+    testing::write_task(work_.path(), rows_);
+  }
+  void quantize(const std::string& from, const std::string& to) const {
+    const Model model = read_model(work_ / from);
+    const Method& method = *find_method("quantize");
+    MethodContext context;
+    MethodReport report;
+    const Json params = resolve_params(method, Json::object());
+    write_model(method.apply(model, params, context, report), work_ / to);
+  }
+  void make_classifier() const {
+    train::FinetuneSettings s = testing::tiny_training(work_.path(), "teacher", 3);
+    s.eval_split = "";
+    (void)train::finetune(s, testing::kQuiet);
+    quantize("teacher", "int8");
+  }
+  distill::DistillSettings settings(const std::string& losses, const std::string& teacher) {
+    distill::DistillSettings s;
+    s.training = testing::tiny_training(work_.path(), fmt::format("out-{}", runs_++), 1);
+    s.training.eval_split = "";
+    s.teacher = (work_ / teacher).string();
+    s.losses = Json::parse(losses, "losses");
+    s.new_predictor = new_session;
+    return s;
+  }
+  // The loss at the end.
+  double run(const distill::DistillSettings& settings) {
+    told_.clear();
+    return distill::distill(settings, [this](const std::string& text) { told_ += text; }).loop.loss;
+  }
+  bool asked_runtime() const { return told_.find("inference runtime") != std::string::npos; }
+  // Of the one file that is there, which is removed.
+  at::Tensor take_answers() const {
+    fs::path only;
+    for (const auto& file : fs::directory_iterator(work_ / "cache/teacher")) {
+      EXPECT_TRUE(only.empty());
+      only = file.path();
+    }
+    at::Tensor rows = distill::read_answers(only).clone();
+    fs::remove(only);
+    return rows;
+  }
+  // What the model says of the task's rows, one alone at a time.
+  at::Tensor say(const std::string& name, OutputKind kind) const {
+    const Model model = read_model(work_ / name);
+    const auto tokenizer = Tokenizer::load(model.folder);
+    const auto session = new_session(model, kind);
+    std::vector<at::Tensor> all;
+    for (const std::string& row : rows_) {
+      RaggedBatch batch;
+      const Encoding encoding = tokenizer->encode(row.substr(0, row.find('\t')), {});
+      batch.append(encoding.ids, encoding.type_ids);
+      const Prediction said = session->predict(batch, {kind});
+      all.push_back(at::tensor(said.values, at::kFloat).view({1, said.dim}));
+    }
+    return at::cat(all).repeat({6, 1});
+  }
+  TestFolder work_{::testing::UnitTest::GetInstance()->current_test_info()->name()};
+  std::string told_;
+  int runs_ = 0;
+};
+
+TEST_F(RuntimeTeacherTest, ItsLogitsAreTheRuntimes) {
+  make_classifier();
+  const double first = run(settings(R"([{"loss": "kd"}])", "int8"));
+  EXPECT_TRUE(asked_runtime()) << told_;
+  EXPECT_TRUE(at::equal(take_answers(), say("int8", OutputKind::kClassLogits)));
+  EXPECT_EQ(run(settings(R"([{"loss": "kd"}])", "int8")), first);
+  EXPECT_EQ(run(settings(R"([{"loss": "kd"}])", "int8")), first);  // from the cache
+  EXPECT_NE(told_.find("from an earlier run"), std::string::npos) << told_;
+  // At every step the same.
+  distill::DistillSettings s = settings(R"([{"loss": "kd"}])", "int8");
+  s.answers_gb = 1e-9;
+  fs::remove_all(work_ / "cache");
+  EXPECT_EQ(run(s), first);
+  EXPECT_NE(told_.find("at every step"), std::string::npos) << told_;
+}
+
+TEST_F(RuntimeTeacherTest, TheTrainerAsksWhatElseIsWanted) {
+  make_classifier();
+  (void)run(settings(R"([{"loss": "kd"}])", "int8"));
+  const at::Tensor quantized = take_answers();
+  distill::DistillSettings s = settings(R"([{"loss": "kd"}])", "int8");
+  s.new_predictor = nullptr;  // a program without a runtime
+  (void)run(s);
+  EXPECT_FALSE(asked_runtime()) << told_;
+  s.training.out = work_ / "again";
+  const at::Tensor expanded = take_answers();
+  EXPECT_TRUE(at::allclose(expanded, quantized, 0.1, 0.1));
+  EXPECT_FALSE(at::equal(expanded, quantized));
+  // Both are kept, each under its own name.
+  (void)run(settings(R"([{"loss": "kd"}])", "int8"));
+  (void)run(s);
+  EXPECT_EQ(std::distance(fs::directory_iterator(work_ / "cache/teacher"), {}), 2);
+  (void)run(settings(R"([{"loss": "kd"}, {"loss": "mse", "layers": "uniform"}])", "int8"));
+  EXPECT_FALSE(asked_runtime()) << told_;
+  (void)run(settings(R"([{"loss": "kd"}])", "teacher"));
+  EXPECT_FALSE(asked_runtime()) << told_;
+}
+
+TEST_F(RuntimeTeacherTest, SentenceEmbeddings) {
+  quantize("model", "int8");
+  std::ofstream texts(work_ / "texts.txt");
+  for (int i = 0; i < 6; ++i) {
+    for (const std::string& row : rows_) texts << row.substr(0, row.find('\t')) << '\n';
+  }
+  texts.close();
+  distill::DistillSettings s = settings(R"([{"loss": "mse", "params": {"of": "embeddings"}}])", "int8");
+  s.training.task = "texts";
+  s.training.data.data = work_ / "texts.txt";
+  (void)run(s);
+  EXPECT_TRUE(asked_runtime()) << told_;
+  EXPECT_TRUE(at::equal(take_answers(), say("int8", OutputKind::kEmbedding)));
+}
+
+}  // namespace
+}  // namespace penjing
