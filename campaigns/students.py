@@ -10,6 +10,7 @@ Each run is one recipe, resolved and written beside its result in $PENJING_CACHE
 it: done runs are kept, a killed one goes on. SST-2 is the 20,000 training rows of campaigns/distill.py."""
 
 import argparse
+import csv
 import json
 import pathlib
 import statistics
@@ -45,6 +46,8 @@ OWN = {"theseus-6": {"batch_size": 32, "learning_rate": 5e-5, "epochs": {"stsb":
 # that they go on from, as that left it in FP32, or how many of the teacher's first layers; what is not kd-more-texts.json's, the
 # paper's figure.
 AUGMENTED = {"theseus-aug-6": ("theseus-6", {"learning_rate": 5e-5}, "-"), "kd-aug-6": (6, {}, "-"), "kd-aug-3": (3, {}, "-")}
+# Those, cut to the pieces of the vocabulary that the texts they learned of use (and single characters): trim-vocabulary, no training.
+TRIMMED = {"kd-aug-6-trimmed": ("kd-aug-6", "-"), "kd-aug-3-trimmed": ("kd-aug-3", "-")}
 VARIANTS = {"stsb": 5, "mrpc": 5, "cola": 10, "sst2": 5}
 # Where a task has more texts than are learned with labels, these and TINYBERTS learn of all of them and of no variants.
 UNLABELLED = {"sst2": "glue-sst2"}
@@ -65,7 +68,7 @@ BILSTM_VARIANTS = 3
 TINYBERTS = {"tinybert-4": ("", "96 %"), "tinybert-4-no-embedding": ("embedding", "-"), "tinybert-4-no-hidden": ("hidden", "-"),
              "tinybert-4-no-attention": ("attention", "-"), "tinybert-4-no-prediction": ("prediction", "-")}
 GENERAL = 40000
-EVERYONE = STUDENTS | AUGMENTED | BILSTMS | TINYBERTS
+EVERYONE = STUDENTS | AUGMENTED | TRIMMED | BILSTMS | TINYBERTS
 
 
 def layers_of(student):
@@ -140,15 +143,29 @@ def bilstm_steps(args, student, task):
                                "batch_size": 50, "learning_rate": 1e-3, "seed": args.seed}]
 
 
+def end_of(args, of, student, task):
+    """What another student was in FP32 at its end."""
+    before = cache() / "models" / "students" / run_name(args, of, task)
+    if not (before / "steps").exists():
+        sys.exit(f"{student} goes on from {of}: run that on {task} first")
+    return str(steps_of(before)[-2])
+
+
+def trimmed_steps(args, student, task):
+    of, _ = TRIMMED[student]
+    texts = cache() / "data" / f"{task}-texts.txt"
+    with open(more_texts(args, task), newline="") as table, open(texts, "w") as lines:
+        for row in csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE):
+            lines.writelines(value + "\n" for key, value in row.items() if key not in ("label", "score"))
+    return end_of(args, of, student, task), [{"method": "trim_vocabulary", "texts": [str(texts)], "characters": True}]
+
+
 def augmented_steps(args, student, task):
     of, own, _ = AUGMENTED[student]
     if of not in STUDENTS:
         model, steps = teacher_of(task), [{"method": "student", "layers": of, "from": "first"}]
     else:
-        before = cache() / "models" / "students" / run_name(args, of, task)
-        if not (before / "steps").exists():
-            sys.exit(f"{student} goes on from {of}: run that on {task} first")
-        model, steps = str(steps_of(before)[-2]), []
+        model, steps = end_of(args, of, student, task), []
     recipe = recipe_steps(args, "kd-more-texts")[1]
     del recipe["start"]  # its number's, of a recipe that carves
     step = {**recipe, **own, "teacher": quick_teacher_of(args, task), "task": task, "train_split": "train",
@@ -231,7 +248,7 @@ def student_steps(args, student, task):
 
 
 def recipe_of(args, student, task):
-    kinds = ((BILSTMS, bilstm_steps), (AUGMENTED, augmented_steps), (TINYBERTS, tinybert_steps), (STUDENTS, student_steps))
+    kinds = ((BILSTMS, bilstm_steps), (AUGMENTED, augmented_steps), (TRIMMED, trimmed_steps), (TINYBERTS, tinybert_steps), (STUDENTS, student_steps))
     steps_for = next(made for kind, made in kinds if student in kind)
     model, steps = steps_for(args, student, task)
     return {"model": model, "steps": [*steps, {"method": "quantize"}],
@@ -255,6 +272,8 @@ def run(args, student, task):
     for step in plan:
         for key in {"data", "teacher"} & step.keys():  # no machine's path
             step[key] = pathlib.Path(step[key]).name
+        if "texts" in step:
+            step["texts"] = [pathlib.Path(file).name for file in step["texts"]]
     _, eval_task, metric, *_ = TASKS[task]
     teacher = call([args.penjing, "eval", teacher_of(task), "--task", eval_task, "--data", data_of(task), "--split", "dev", "--json",
                     "--quiet"])["metrics"][metric]["value"]
@@ -341,6 +360,9 @@ def write_table():
              " Of SST-2 these, kd-aug-6, kd-aug-3 and tinybert-4 learn what it says of all 67,349 training rows, without variants."
              f" bilstm learns of those and {BILSTM_VARIANTS} variants of each. The teacher of bilstm, and of kd-aug-6 and kd-aug-3 but on CoLA and SST-2,"
              " answers in INT8."]
+    sizes = [f"{name} {r['steps'][-1]['bytes'] / 1e6:.1f} MB on {task}" for name in TRIMMED for task in tasks for r in runs.get(name, {}).get(task, [])]
+    if sizes:
+        text[-1] += " Trimmed, in INT8: " + ", ".join(sizes) + "; their minutes are beside those of what was trimmed."
     for layers in (6, 3):
         best = {}
         for task in tasks:
