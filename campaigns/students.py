@@ -63,12 +63,16 @@ BILSTMS = {"bilstm-labels": ("train", False, "-"), "bilstm-kd": ("train", True, 
            "bilstm-kd-all": ("all", True, "-"), "bilstm": ("augmented", True, "96 %")}
 BILSTM_EPOCHS = {"train": 5, "all": 5, "augmented": 5}
 BILSTM_VARIANTS = 3
+# One network for several tasks, as recipes/distill/attentive-bilstm.json has it, by the command that keeps all tasks' models.
+MULTITASK = {"attentive-bilstm": (["sst2", "mrpc"], "-")}
+MULTITASK_SAYS = ("method", "units", "embedding", "dense", "pooling", "attention_units", "losses", "label_weight", "epochs", "batch_size",
+                  "learning_rate")
 # TinyBERT of 4 layers of 320 by its recipe, on the same texts, and what its ablation leaves out. The general stage is one
 # for all: an epoch of GENERAL sentences of campaigns/sentences.py (the paper: three of Wikipedia, 2.5 billion words).
 TINYBERTS = {"tinybert-4": ("", "96 %"), "tinybert-4-no-embedding": ("embedding", "-"), "tinybert-4-no-hidden": ("hidden", "-"),
              "tinybert-4-no-attention": ("attention", "-"), "tinybert-4-no-prediction": ("prediction", "-")}
 GENERAL = 40000
-EVERYONE = STUDENTS | AUGMENTED | TRIMMED | BILSTMS | TINYBERTS
+EVERYONE = STUDENTS | AUGMENTED | TRIMMED | BILSTMS | MULTITASK | TINYBERTS
 
 
 def layers_of(student):
@@ -77,6 +81,12 @@ def layers_of(student):
         of = AUGMENTED[student][0]
         return layers_of(of) if of in STUDENTS else of
     return STUDENTS[student][1] if student in STUDENTS else 0
+
+
+def tasks_of(student):
+    if student in BILSTMS:
+        return ["sst2"]
+    return MULTITASK[student][0] if student in MULTITASK else ["stsb", "mrpc", "cola", "sst2"]
 
 
 def data_of(task):
@@ -255,6 +265,39 @@ def recipe_of(args, student, task):
             "eval": [{"task": TASKS[task][1], "data": str(data_of(task)), "split": "dev"}]}
 
 
+def run_multitask(args, student):
+    """A record a task, of one run."""
+    tasks, _ = MULTITASK[student]
+    results = {task: RESULTS / f"{run_name(args, student, task)}.json" for task in tasks}
+    if all(result.exists() for result in results.values()):
+        return
+    carve, plan = recipe_steps(args, student)[2:4]
+    folder = cache() / "models" / "students"
+    out, carved = folder / run_name(args, student, "all"), folder / f"{student}-carved"
+    threads = ("-t", args.threads) if args.threads else ()
+    if not carved.exists():
+        call([args.penjing, "student", teacher_of(tasks[0]), "--method", carve["method"], "--pooling", carve["pooling"], "--out", carved, "--quiet"])
+    begin = time.time()
+    data = [more_texts(args, task) if task in UNLABELLED else data_of(task) for task in tasks]
+    call([args.penjing, "multitask", carved, "--tasks", ",".join(tasks), "--data", *data, "--teacher", ",".join(map(teacher_of, tasks)),
+          "--losses", json.dumps(plan["losses"]), "--label-weight", plan["label_weight"], "--epochs", plan["epochs"],
+          "--batch-size", plan["batch_size"], "--learning-rate", plan["learning_rate"], "--no-eval", "--seed", args.seed, "--out", out,
+          "--resume", "--json", *threads])
+    seconds = time.time() - begin
+    for task, result in results.items():
+        _, eval_task, metric, *_ = TASKS[task]
+        small = folder / f"{result.stem}-int8"
+        call([args.penjing, "quantize", out / task, "--out", small, "--quiet"])
+        values = [call([args.penjing, "eval", model, "--task", eval_task, "--data", data_of(task), "--split", "dev", "--json", "--quiet"])
+                  ["metrics"][metric]["value"] for model in (out / task, small, teacher_of(task))]
+        steps = [{"name": name, "seconds": took, "scores": {f"{task}.{metric}": {"value": value}},
+                  "bytes": sum(f.stat().st_size for f in model.glob("*.safetensors"))}
+                 for name, took, value, model in (("multitask", seconds, values[0], out / task), ("quantize", 0, values[1], small))]
+        result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": [{key: step[key] for key in MULTITASK_SAYS if key in step} for step in (carve, plan)],
+                                      "teacher": values[2], "wall": time.time() - begin, **where_and_when()}, indent=1) + "\n")
+    write_table()
+
+
 def run(args, student, task):
     result = RESULTS / f"{run_name(args, student, task)}.json"
     if result.exists():
@@ -320,7 +363,7 @@ def write_table():
         record = json.loads(path.read_text())
         runs.setdefault(record["student"], {}).setdefault(record["task"], []).append(record)
     shapes = json.loads((RESULTS / "shapes.json").read_text()) if (RESULTS / "shapes.json").exists() else {}
-    tasks = ["stsb", "mrpc", "cola", "sst2"]
+    tasks = tasks_of("pkd-6")
     metrics = {task: TASKS[task][2] for task in tasks}
     text = ["# Students of BERT-base", "",
             "Written by `campaigns/students.py`. Teachers: BERT-base of [RESULTS.md](RESULTS.md). Dev sets: STS-B Spearman, MRPC F1,",
@@ -358,7 +401,7 @@ def write_table():
              " ".join(f"{name} goes on from {of}, on what the teacher says of augmented texts; its minutes are beside that one's."
                       for name, (of, *_) in AUGMENTED.items() if of in STUDENTS) +
              " Of SST-2 these, kd-aug-6, kd-aug-3 and tinybert-4 learn what it says of all 67,349 training rows, without variants."
-             f" bilstm learns of those and {BILSTM_VARIANTS} variants of each. The teacher of bilstm, and of kd-aug-6 and kd-aug-3 but on CoLA and SST-2,"
+             f" bilstm learns of those and {BILSTM_VARIANTS} variants of each; attentive-bilstm is one network for its tasks, its minutes are those of all. The teacher of bilstm, and of kd-aug-6 and kd-aug-3 but on CoLA and SST-2,"
              " answers in INT8."]
     sizes = [f"{name} {r['steps'][-1]['bytes'] / 1e6:.1f} MB on {task}" for name in TRIMMED for task in tasks for r in runs.get(name, {}).get(task, [])]
     if sizes:
@@ -388,7 +431,7 @@ def write_table():
                         " | ".join(ratios) + f" | {shape['date']}, {shape['cpu']} |")
     missing = []
     for student in EVERYONE:
-        left = [t for t in (["sst2"] if student in BILSTMS else tasks) if t not in runs.get(student, {})]
+        left = [t for t in tasks_of(student) if t not in runs.get(student, {})]
         if left:
             missing.append(f"{student} ({', '.join(left)})" if len(left) < len(tasks) else student)
     if missing:
@@ -411,8 +454,11 @@ def main():
     if args.time:
         return measure(args)
     for student in args.students.split(","):
+        if student in MULTITASK:
+            run_multitask(args, student)
+            continue
         for task in args.tasks.split(","):
-            if student not in BILSTMS or task == "sst2":
+            if task in tasks_of(student):
                 run(args, student, task)
 
 
