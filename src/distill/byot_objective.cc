@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "distill/outputs_tap.h"
+#include "distill/sequence_numerics.h"
 #include "distill/soft_targets.h"
 #include "model/exits.h"
 #include "train/head_parts.h"
@@ -16,30 +17,26 @@ constexpr uint32_t kExitSite = 0xFFFF0200;  // + layer: of the dropout's random 
 
 // The examples' tokens, end to end, as train::pack() lays them.
 struct Packed {
-  at::Tensor begins, keys, lengths;  // an example: where its tokens begin, the key of that row, how many
-  at::Tensor owner;                  // a token: the example's place
+  std::vector<int64_t> offsets = {0};
+  at::Tensor begins, keys;  // of each example: where its tokens begin, the key of that row
 };
 Packed packed_tokens(const train::Objective& task, std::span<const int64_t> examples, at::Device device) {
-  std::vector<int64_t> begins, keys, lengths;
-  int64_t begin = 0;
+  Packed packed;
+  std::vector<int64_t> keys;
   for (const int64_t i : examples) {
-    begins.push_back(begin);
     keys.push_back(train::row_key(i, 0));
-    lengths.push_back(static_cast<int64_t>(task.sequences(i).front().ids.size()));
-    begin += lengths.back();
+    packed.offsets.push_back(packed.offsets.back() +
+                             static_cast<int64_t>(task.sequences(i).front().ids.size()));
   }
-  const auto tensor = [&](const std::vector<int64_t>& values) {
-    return at::tensor(values, at::kLong).to(device);
-  };
-  const at::Tensor counts = tensor(lengths);
-  return {tensor(begins), tensor(keys), counts, at::repeat_interleave(counts)};
+  const at::ArrayRef<int64_t> begins(packed.offsets.data(), keys.size());
+  packed.begins = at::tensor(begins, at::kLong).to(device);
+  packed.keys = at::tensor(keys, at::kLong).to(device);
+  return packed;
 }
 
-// rows [tokens, hidden]: the mean of each example's, in the rows' type [examples, hidden].
+// The mean of each example's rows, summed in FP32, in the rows' type.
 at::Tensor means(const at::Tensor& rows, const Packed& packed) {
-  const at::Tensor sums = at::zeros({packed.lengths.size(0), rows.size(1)}, rows.options().dtype(at::kFloat))
-                              .index_add(0, packed.owner, rows.to(at::kFloat));
-  return (sums / packed.lengths.unsqueeze(1)).to(rows.scalar_type());
+  return sequence_means(rows.to(at::kFloat), packed.offsets).to(rows.scalar_type());
 }
 
 }  // namespace
