@@ -42,6 +42,15 @@ int64_t count_of(const Json& object, const char* key, const std::string& where, 
   return count;
 }
 
+// Parameters that name models, with commas between.
+constexpr const char* kModelParams[] = {"teacher", "mix_vocabulary"};
+
+// A model is a name unless it is written as a path; a file of answers is a path.
+bool is_path(std::string_view model) {
+  return model.starts_with("./") || model.starts_with("../") || model.ends_with(".npy") ||
+         model.ends_with(".jsonl");
+}
+
 void visit_step_paths(Json& step, const std::function<void(Json&)>& visit) {
   const Json* name = step.is_object() ? step.find("method") : nullptr;
   const Method* method =
@@ -55,6 +64,16 @@ void visit_step_paths(Json& step, const std::function<void(Json&)>& visit) {
     for (Json& item : value->as_array(info.name)) {
       if (item.is_string()) visit(item);
     }
+  }
+  for (const char* param : kModelParams) {
+    Json* models = step.find(param);
+    if (models == nullptr || !models->is_string()) continue;
+    std::string all;
+    for (Json model : split_at(models->as_string(param), ',')) {
+      if (is_path(model.as_string(param))) visit(model);
+      all += (all.empty() ? "" : ",") + model.as_string(param);
+    }
+    *models = Json(all);
   }
 }
 
@@ -83,10 +102,8 @@ void make_paths_absolute(Json& recipe, const std::filesystem::path& folder) {
     if (!path.empty() && path.is_relative()) value = Json((folder / path).lexically_normal().string());
   };
   visit_paths(recipe, absolute);
-  // A model is a name unless it is written as a path.
   if (Json* model = recipe.find("model"); model != nullptr && model->is_string()) {
-    const std::string& name = model->as_string("model");
-    if (name.starts_with("./") || name.starts_with("../")) absolute(*model);
+    if (is_path(model->as_string("model"))) absolute(*model);
   }
 }
 
@@ -171,9 +188,6 @@ std::optional<std::size_t> step_number(std::string_view name) {
   if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
   return number;
 }
-
-// Parameters that name models.
-constexpr const char* kModelParams[] = {"teacher", "mix_vocabulary"};
 
 std::vector<std::string> models_named(const RecipeStep& step, const char* param) {
   const Json* names = step.params.find(param);
@@ -343,6 +357,16 @@ std::vector<std::size_t> steps_read(const RecipeStep& step) {
   std::vector<std::size_t> numbers;
   for (const char* param : kModelParams) add_steps(models_named(step, param), numbers);
   return numbers;
+}
+
+std::vector<std::string> others_read(const RecipeStep& step) {
+  std::vector<std::string> names;
+  for (const char* param : kModelParams) {
+    for (const std::string& name : models_named(step, param)) {
+      if (!name.empty() && !step_number(name)) names.push_back(name);
+    }
+  }
+  return names;
 }
 
 Json with_models(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model) {

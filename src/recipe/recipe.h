@@ -24,6 +24,8 @@ struct RecipeStep {
 std::vector<std::size_t> teaching_steps(const RecipeStep& step);
 // Those and the others whose results it reads besides what it starts from ("mix_vocabulary").
 std::vector<std::size_t> steps_read(const RecipeStep& step);
+// What else those parameters name: models, files of a teacher's answers.
+std::vector<std::string> others_read(const RecipeStep& step);
 // The step's parameters with what `model` says in the place of each.
 Json with_models(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model);
 

@@ -39,6 +39,17 @@ std::string digest_of_data(const std::filesystem::path& path) {
   return std::filesystem::is_directory(path, error) ? digest_of_folder(path) : digest_of_file(path);
 }
 
+// Of a model that a step reads, or of a file of answers; empty where there is none: the step will say so.
+std::string digest_of_model(const std::string& name) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(name, error)) return sha256_file(name);
+  try {
+    return digest_of_folder(resolve_model(name));
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 std::string step_name(const Recipe& recipe, std::size_t i) {
   return fmt::format("{}-{}", i + 1, recipe.steps[i].method->name);
 }
@@ -73,6 +84,9 @@ std::vector<std::string> step_keys(const Recipe& recipe, const std::string& mode
     Json teachers = Json::array();
     for (const std::size_t number : steps_read(step)) teachers.push_back(keys[number]);
     if (!teachers.as_array("teachers").empty()) made_from.set("teachers", teachers);
+    Json others = Json::array();
+    for (const std::string& name : others_read(step)) others.push_back(digest_of_model(name));
+    if (!others.as_array("others").empty()) made_from.set("models", others);
     if (step.method->needs == Needs::kCalibrationText) made_from.set("calibration", calibration);
     const Json files = digests_of_paths(step);
     if (!files.as_object("files").empty()) made_from.set("files", files);

@@ -66,6 +66,35 @@ TEST_F(DistillCommand, GoesOnToTheSameBytes) {
   EXPECT_EQ(sha256_file(path("out/model.safetensors")), sha256_file(path("whole/model.safetensors")));
 }
 
+// A teacher beside the recipe, with quantized weights, which the runtime is asked for; another one in its
+// place is other work.
+TEST_F(DistillCommand, ARecipesTeacherIsRelativeToIt) {
+  fs::create_directories(path("recipes"));
+  std::ofstream(path("recipes/small.json")) << R"({"model": "../teacher", "steps": [
+      {"method": "student", "layers": 1},
+      {"method": "distill", "teacher": "./quick", "task": "classification", "data": "../data", "epochs": 2,
+       "batch_size": 4, "learning_rate": 1e-3, "answers": "none"}]})";
+  const auto quantize = [&](const char* scheme) {
+    fs::remove_all(path("recipes/quick"));
+    const ProgramResult done = run_program(
+        {{"quantize", path("teacher"), "--scheme", scheme, "--out", path("recipes/quick"), "--quiet"}});
+    ASSERT_EQ(done.status, 0) << done.err;
+  };
+  const auto run = [&] {
+    const ProgramResult done = run_program({{"run", path("recipes/small.json"), "--out", path("run")}});
+    EXPECT_EQ(done.status, 0) << done.err;
+    return done.out + done.err;
+  };
+  const char* kRuntime = "the inference runtime asks it";
+  ASSERT_NO_FATAL_FAILURE(quantize("w8a8"));
+  EXPECT_NE(run().find(kRuntime), std::string::npos);
+  const std::string first = sha256_file(path("run/model/model.safetensors"));
+  EXPECT_EQ(run().find(kRuntime), std::string::npos) << "done already";
+  ASSERT_NO_FATAL_FAILURE(quantize("w4a16"));
+  EXPECT_NE(run().find(kRuntime), std::string::npos);
+  EXPECT_NE(sha256_file(path("run/model/model.safetensors")), first);
+}
+
 // A student of another kind: made, taught without labels, run, quantized; and a second one taught by labels
 // alone.
 TEST_F(DistillCommand, TeachesABiLstm) {
