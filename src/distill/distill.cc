@@ -155,10 +155,10 @@ void add_teacher(const DistillSettings& settings, train::TaskStart& start) {
   const std::vector<AnswerPart> wanted = answer_parts(parts.plan);
   for (Teacher& teacher : parts.teachers.all()) {
     if (teacher.has_model()) {
-      const std::optional<OutputKind> kind = RuntimeTeacher::output_of(teacher.model(), wanted);
-      if (kind && settings.new_predictor && start.input.device.is_cpu()) {
+      if (settings.new_predictor && start.input.device.is_cpu() &&
+          RuntimeTeacher::can_say(teacher.model(), wanted)) {
         start.tell("the teacher's weights are quantized: the inference runtime asks it\n");
-        teacher.ask_runtime(*kind, settings.new_predictor);
+        teacher.ask_runtime(settings.new_predictor);
       }
       share_tokens(start.tokenizer, longest, parts.student.logits > 0, teacher);
       if (parts.student.logits > 0) require_same_classes(student, teacher.model());

@@ -78,8 +78,8 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision,
   return teacher;
 }
 
-void Teacher::ask_runtime(OutputKind kind, NewPredictor new_predictor) {
-  runtime_ = std::make_shared<RuntimeTeacher>(model_, kind, std::move(new_predictor));
+void Teacher::ask_runtime(NewPredictor new_predictor) {
+  runtime_ = std::make_shared<RuntimeTeacher>(model_, std::move(new_predictor));
 }
 
 void Teacher::read_tokens(const std::vector<int64_t>& map) {
@@ -150,7 +150,7 @@ Outputs Teacher::run(const train::Objective& task, const OutputNeeds& needs,
     if ((needs.whole & kEmbeddings) != 0) outputs.embeddings = rows;
     return outputs;
   }
-  if (runtime_ != nullptr) return runtime_->run(task, examples);
+  if (runtime_ != nullptr) return runtime_->run(task, needs, examples);
   const at::NoGradGuard no_gradient;
   train::ForwardContext own;
   own.arithmetic = arithmetic_.get();

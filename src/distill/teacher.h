@@ -30,9 +30,9 @@ class Teacher {
   // Its word embeddings, and the logits of a masked-LM head, in the order of the student's vocabulary: map[i]
   // is its own number of the student's token i. Once, before it is asked anything.
   void read_tokens(const std::vector<int64_t>& map);
-  // From now on the inference runtime is asked for `kind`, and nothing else will be wanted. Before
-  // read_tokens() and digest(): other arithmetic, other answers.
-  void ask_runtime(OutputKind kind, NewPredictor new_predictor);
+  // From now on the inference runtime is asked (distill/runtime_teacher.h). Before read_tokens() and
+  // digest(): other arithmetic, other answers.
+  void ask_runtime(NewPredictor new_predictor);
 
   bool has_model() const { return network_ != nullptr; }
   const Model& model() const { return *model_; }

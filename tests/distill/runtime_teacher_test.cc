@@ -9,6 +9,7 @@
 #include "distill/kept_answers.h"
 #include "distill/teacher_fit.h"
 #include "io/model_folder.h"
+#include "io/safetensors.h"
 #include "runtime/engine.h"
 #include "tests/base/test_folder.h"
 #include "tests/cli/tiny_folder.h"
@@ -73,6 +74,22 @@ class RuntimeTeacherTest : public ::testing::Test {
     fs::remove(only);
     return rows;
   }
+  // By their parts; files: how many there are.
+  std::map<std::string, at::Tensor> take_all_answers(std::size_t files = 0) const {
+    std::map<std::string, at::Tensor> all;
+    std::size_t count = 0;
+    for (const auto& file : fs::directory_iterator(work_ / "cache/teacher")) {
+      for (const auto& [key, value] : read_safetensors(file.path()).metadata) {
+        if (key == "part") all[value] = distill::read_answers(file.path()).clone();
+      }
+      ++count;
+    }
+    if (files > 0) {
+      EXPECT_EQ(count, files);
+    }
+    fs::remove_all(work_ / "cache/teacher");
+    return all;
+  }
   // What the model says of the task's rows, one alone at a time.
   at::Tensor say(const std::string& name, OutputKind kind) const {
     const Model model = read_model(work_ / name);
@@ -109,24 +126,47 @@ TEST_F(RuntimeTeacherTest, ItsLogitsAreTheRuntimes) {
   EXPECT_NE(told_.find("at every step"), std::string::npos) << told_;
 }
 
-TEST_F(RuntimeTeacherTest, TheTrainerAsksWhatElseIsWanted) {
+// As the trainer gives it of what the integers stand for, but for the rounding of activations.
+TEST_F(RuntimeTeacherTest, EveryOutputIsNearTheTrainers) {
   make_classifier();
-  (void)run(settings(R"([{"loss": "kd"}])", "int8"));
-  const at::Tensor quantized = take_answers();
-  distill::DistillSettings s = settings(R"([{"loss": "kd"}])", "int8");
+  constexpr const char* kEveryOutput = R"([
+    {"loss": "kd"}, {"loss": "mse", "layers": [[0, 0], [2, 2]]}, {"loss": "attention_mse"}, {"loss": "attention_kl"},
+    {"loss": "minilm", "params": {"relations": ["query", "key", "value"]}}, {"loss": "pkd", "layers": [[1, 1]]}])";
+  (void)run(settings(kEveryOutput, "int8"));
+  EXPECT_TRUE(asked_runtime()) << told_;
+  const std::map<std::string, at::Tensor> said = take_all_answers();
+  distill::DistillSettings s = settings(kEveryOutput, "int8");
   s.new_predictor = nullptr;  // a program without a runtime
   (void)run(s);
   EXPECT_FALSE(asked_runtime()) << told_;
-  s.training.out = work_ / "again";
-  const at::Tensor expanded = take_answers();
-  EXPECT_TRUE(at::allclose(expanded, quantized, 0.1, 0.1));
-  EXPECT_FALSE(at::equal(expanded, quantized));
-  // Both are kept, each under its own name.
-  (void)run(settings(R"([{"loss": "kd"}])", "int8"));
+  const std::map<std::string, at::Tensor> expanded = take_all_answers();
+  ASSERT_EQ(said.size(), expanded.size());
+  for (const char* part : {"logits", "layer.0.states", "layer.1.first", "layer.2.states", "layer.2.queries",
+                           "layer.2.keys", "layer.2.values", "layer.2.scores"})
+    EXPECT_TRUE(said.contains(part)) << part;
+  for (const auto& [part, rows] : said) {
+    const at::Tensor& other = expanded.at(part);
+    ASSERT_EQ(rows.sizes(), other.sizes()) << part;
+    EXPECT_LT((rows - other).norm().item<double>(), 0.03 * other.norm().item<double>()) << part;
+    if (part != "layer.0.states") {
+      EXPECT_FALSE(at::equal(rows, other)) << part;
+    }
+  }
+  // Four heads of 8, the five tokens of the first text: Q K^T / sqrt(8).
+  const auto heads = [&](const char* part) {
+    return said.at(part).slice(0, 0, 5).view({5, 4, 8}).transpose(0, 1);
+  };
+  const at::Tensor scores = heads("layer.2.queries").matmul(heads("layer.2.keys").transpose(1, 2)) / std::sqrt(8.0);
+  EXPECT_TRUE(at::allclose(said.at("layer.2.scores").slice(0, 0, 100), scores.reshape({100}), 1e-5, 1e-6));
+}
+
+TEST_F(RuntimeTeacherTest, AnswersOfBothAreKeptApart) {
+  make_classifier();
+  distill::DistillSettings s = settings(R"([{"loss": "kd"}])", "int8");
+  s.new_predictor = nullptr;
   (void)run(s);
-  EXPECT_EQ(std::distance(fs::directory_iterator(work_ / "cache/teacher"), {}), 2);
-  (void)run(settings(R"([{"loss": "kd"}, {"loss": "mse", "layers": "uniform"}])", "int8"));
-  EXPECT_FALSE(asked_runtime()) << told_;
+  (void)run(settings(R"([{"loss": "kd"}])", "int8"));
+  EXPECT_EQ(take_all_answers(2).size(), 1u);
   (void)run(settings(R"([{"loss": "kd"}])", "teacher"));
   EXPECT_FALSE(asked_runtime()) << told_;
 }
