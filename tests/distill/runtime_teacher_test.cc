@@ -156,7 +156,8 @@ TEST_F(RuntimeTeacherTest, EveryOutputIsNearTheTrainers) {
   const auto heads = [&](const char* part) {
     return said.at(part).slice(0, 0, 5).view({5, 4, 8}).transpose(0, 1);
   };
-  const at::Tensor scores = heads("layer.2.queries").matmul(heads("layer.2.keys").transpose(1, 2)) / std::sqrt(8.0);
+  const at::Tensor scores =
+      heads("layer.2.queries").matmul(heads("layer.2.keys").transpose(1, 2)) / std::sqrt(8.0);
   EXPECT_TRUE(at::allclose(said.at("layer.2.scores").slice(0, 0, 100), scores.reshape({100}), 1e-5, 1e-6));
 }
 
