@@ -64,7 +64,7 @@ MethodContext make_method_context(const Model& model, const CalibrationSource& o
   return context;
 }
 
-std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)> predictor_maker(int threads) {
+NewPredictor predictor_maker(int threads) {
   return [threads](const Model& model, OutputKind kind) {
     return Engine::build(model, {{kind}})->new_session(std::make_shared<ThreadPool>(threads));
   };

@@ -1,12 +1,10 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "base/thread_pool.h"
 #include "compress/method.h"
 #include "model/model.h"
-#include "predict/predictor.h"
 
 namespace penjing::cli {
 
@@ -17,6 +15,6 @@ MethodContext make_method_context(const Model& model, const CalibrationSource& o
                                   std::shared_ptr<ThreadPool> pool);
 
 // Makes predictors, each on a pool of so many threads (0: all that the process may use).
-std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)> predictor_maker(int threads);
+NewPredictor predictor_maker(int threads);
 
 }  // namespace penjing::cli

@@ -39,6 +39,9 @@ struct ParamInfo {
 enum class Needs { kNothing, kCalibrationText, kGradients, kTeacher };
 
 // What a method may use beside the model and its parameters.
+// Makes a predictor of one output of a model.
+using NewPredictor = std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)>;
+
 struct MethodContext {
   CalibrationRun run_calibration;  // the calibration texts through a model; empty: there are none
   std::string calibration_source;  // "300 texts of FILE"
@@ -46,8 +49,7 @@ struct MethodContext {
       statistics;  // of an earlier run (write_statistics), to use instead of texts; or empty
   // The same in memory (ranges found in training); null: none.
   const Calibration* known_statistics = nullptr;
-  // A predictor of one output of a model, on the threads of this run; empty: the program has no runtime.
-  std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)> new_predictor;
+  NewPredictor new_predictor;  // on the threads of this run; empty: the program has no runtime
   std::function<void(const std::string&)> note;  // a line for the user; may be empty
   // Where long work keeps what lets it go on after a kill; whoever gives it removes it when the step is done.
   std::filesystem::path work_folder;

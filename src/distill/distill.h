@@ -1,13 +1,11 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
-#include "model/model.h"
-#include "predict/predictor.h"
+#include "compress/method.h"
 #include "train/finetune.h"
 
 // Distillation as the command line and recipes ask for it. No LibTorch here.
@@ -19,9 +17,6 @@ enum class Gating { kNone, kConfidence, kEntropy };
 // How a teacher's answers are kept between runs: as they are, vectors and scores rounded to BF16, of the
 // logits of many classes the largest (distill/top_logits.h), or not.
 enum class KeptAnswers { kExact, kBf16, kTop, kNone };
-
-// A predictor of one output of a model.
-using NewPredictor = std::function<std::unique_ptr<Predictor>(const Model& model, OutputKind kind)>;
 
 struct DistillSettings {
   train::FinetuneSettings training;  // of the student: model, task, data, loop

@@ -1,6 +1,7 @@
 #include "distill/runtime_teacher.h"
 
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "train/ops.h"
@@ -17,8 +18,8 @@ OutputKind kind_of(unsigned whole) {
 
 const AttentionSpec* attention_of(const Description& description, int64_t layer) {
   for (const Block& block : description.blocks) {
-    if (block.layer + 1 == layer && std::holds_alternative<AttentionSpec>(block.part))
-      return &std::get<AttentionSpec>(block.part);
+    const auto* attention = std::get_if<AttentionSpec>(&block.part);
+    if (attention != nullptr && block.layer + 1 == layer) return attention;
   }
   return nullptr;
 }
@@ -26,39 +27,38 @@ const AttentionSpec* attention_of(const Description& description, int64_t layer)
 // Gathers what one call of the runtime shows, which may be several forwards in turn, and hands it on as one.
 class RuntimeTap final : public Tap {
  public:
-  RuntimeTap(const Description& description, OutputsTap& to) : description_(description), to_(to) {
-    for (int64_t layer = 1; layer <= description.num_layers; ++layer) {
-      const AttentionSpec* attention = attention_of(description, layer);
-      if (attention == nullptr || !to.wants_scores(static_cast<int>(layer) - 1)) continue;
-      of_scores_[attention->query.name + ".out"] = of_scores_[attention->key.name + ".out"] = layer;
+  RuntimeTap(const Description& description, OutputsTap& to) : to_(to) {
+    for (int layer = 0; layer < description.num_layers; ++layer) {
+      const AttentionSpec* attention = attention_of(description, layer + 1);
+      if (attention == nullptr || !to.wants_scores(layer)) continue;
+      scored_[layer] = attention;
+      sites_of_scores_.insert({query_site(*attention), key_site(*attention)});
     }
   }
-  bool wants(std::string_view site) override { return to_.wants(site) || of_scores_.contains(site); }
+  bool wants(std::string_view site) override { return to_.wants(site) || sites_of_scores_.contains(site); }
   void on(std::string_view site, int layer, const float* rows, int64_t num_rows, int64_t dim) override {
     Seen& seen = seen_[std::string(site)];
     seen.layer = layer;
-    seen.rows.push_back(at::from_blob(const_cast<float*>(rows), {num_rows, dim}, at::kFloat).clone());
+    seen.parts.push_back(at::from_blob(const_cast<float*>(rows), {num_rows, dim}, at::kFloat).clone());
   }
   void hand_on(std::span<const int64_t> offsets) {
-    std::map<std::string, at::Tensor, std::less<>> all;
     for (const auto& [site, seen] : seen_) {
-      const at::Tensor rows = seen.rows.size() == 1 ? seen.rows.front() : at::cat(seen.rows);
-      if (to_.wants(site)) to_.on(site, seen.layer, rows);
-      if (of_scores_.contains(site)) all[site] = rows;
+      if (to_.wants(site)) to_.on(site, seen.layer, seen.rows());
     }
-    for (int64_t layer = 1; layer <= description_.num_layers; ++layer) {
-      if (!to_.wants_scores(static_cast<int>(layer) - 1)) continue;
-      const AttentionSpec& attention = *attention_of(description_, layer);
-      to_.on_scores(static_cast<int>(layer) - 1, scores(attention, all.at(attention.query.name + ".out"),
-                                                        all.at(attention.key.name + ".out"), offsets));
+    for (const auto& [layer, attention] : scored_) {
+      const at::Tensor query = seen_.at(query_site(*attention)).rows();
+      to_.on_scores(layer, scores(*attention, query, seen_.at(key_site(*attention)).rows(), offsets));
     }
   }
 
  private:
   struct Seen {
     int layer = -1;
-    std::vector<at::Tensor> rows;
+    std::vector<at::Tensor> parts;
+    at::Tensor rows() const { return parts.size() == 1 ? parts.front() : at::cat(parts); }
   };
+  static std::string query_site(const AttentionSpec& attention) { return attention.query.name + ".out"; }
+  static std::string key_site(const AttentionSpec& attention) { return attention.key.name + ".out"; }
   // Of each sequence Q K^T * scale, [heads, length, length].
   static train::AttentionScores scores(const AttentionSpec& attention, const at::Tensor& query,
                                        const at::Tensor& key, std::span<const int64_t> offsets) {
@@ -73,10 +73,9 @@ class RuntimeTap final : public Tap {
     return scores;
   }
 
-  const Description& description_;
   OutputsTap& to_;
-  std::map<std::string, int64_t, std::less<>>
-      of_scores_;  // queries and keys of the layers that they are wanted of
+  std::map<int, const AttentionSpec*> scored_;  // layers whose scores are wanted, from 0
+  std::set<std::string, std::less<>> sites_of_scores_;
   std::map<std::string, Seen> seen_;
 };
 
@@ -104,20 +103,17 @@ RuntimeTeacher::RuntimeTeacher(std::shared_ptr<const Model> model, NewPredictor 
 Outputs RuntimeTeacher::run(const train::Objective& task, const OutputNeeds& needs,
                             std::span<const int64_t> examples) {
   const OutputKind kind = kind_of(needs.whole);
-  if (predictor_ == nullptr || kind != kind_) predictor_ = new_predictor_(*model_, kind);
-  kind_ = kind;
+  if (predictor_ == nullptr || !predictor_->supports(kind)) predictor_ = new_predictor_(*model_, kind);
   RaggedBatch batch;
   std::vector<int64_t> prompts;
-  std::vector<int32_t> mapped;
   for (const int64_t i : examples) {
     for (const train::Sequence& sequence : task.sequences(i)) {
-      mapped = sequence.ids;
-      if (!token_map_.empty()) {
-        for (int32_t& id : mapped) id = static_cast<int32_t>(token_map_[static_cast<std::size_t>(id)]);
-      }
-      batch.append(mapped, sequence.types);
+      batch.append(sequence.ids, sequence.types);
       prompts.push_back(sequence.prompt);
     }
+  }
+  if (!token_map_.empty()) {
+    for (int32_t& id : batch.ids) id = static_cast<int32_t>(token_map_[static_cast<std::size_t>(id)]);
   }
   OutputsTap outputs_tap(model_->description, {needs.layers, 0}, nullptr);
   RuntimeTap tap(model_->description, outputs_tap);

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "compress/method.h"
 #include "distill/answers.h"
-#include "distill/distill.h"
 #include "distill/outputs_tap.h"
 #include "model/model.h"
 #include "predict/predictor.h"
@@ -35,8 +34,7 @@ class RuntimeTeacher {
  private:
   std::shared_ptr<const Model> model_;
   NewPredictor new_predictor_;
-  std::unique_ptr<Predictor> predictor_;  // of kind_; packed when first asked
-  OutputKind kind_ = OutputKind::kHidden;
+  std::unique_ptr<Predictor> predictor_;  // packed when first asked
   std::vector<int64_t> token_map_;
 };
 

@@ -79,7 +79,7 @@ Teacher Teacher::of_model(const std::string& name, const std::string& precision,
 }
 
 void Teacher::ask_runtime(NewPredictor new_predictor) {
-  runtime_ = std::make_shared<RuntimeTeacher>(model_, std::move(new_predictor));
+  runtime_ = std::make_unique<RuntimeTeacher>(model_, std::move(new_predictor));
 }
 
 void Teacher::read_tokens(const std::vector<int64_t>& map) {

@@ -63,7 +63,7 @@ class Teacher {
   std::shared_ptr<Model> model_;
   std::shared_ptr<train::Network> network_;
   std::unique_ptr<train::Arithmetic> arithmetic_;
-  std::shared_ptr<RuntimeTeacher> runtime_;  // null: the network is asked
+  std::unique_ptr<RuntimeTeacher> runtime_;  // null: the network is asked
   std::filesystem::path source_;
   mutable std::string digest_;      // empty: not taken yet
   at::Tensor file_rows_;            // of a file of answers: [examples, width], FP32, on the CPU

@@ -51,6 +51,14 @@ bool is_path(std::string_view model) {
          model.ends_with(".jsonl");
 }
 
+// Such a parameter with what `change` makes of each name.
+std::string change_names(const std::string& names,
+                         const std::function<std::string(const std::string&)>& change) {
+  std::string changed;
+  for (const std::string& name : split_at(names, ',')) changed += (changed.empty() ? "" : ",") + change(name);
+  return changed;
+}
+
 void visit_step_paths(Json& step, const std::function<void(Json&)>& visit) {
   const Json* name = step.is_object() ? step.find("method") : nullptr;
   const Method* method =
@@ -68,12 +76,11 @@ void visit_step_paths(Json& step, const std::function<void(Json&)>& visit) {
   for (const char* param : kModelParams) {
     Json* models = step.find(param);
     if (models == nullptr || !models->is_string()) continue;
-    std::string all;
-    for (Json model : split_at(models->as_string(param), ',')) {
-      if (is_path(model.as_string(param))) visit(model);
-      all += (all.empty() ? "" : ",") + model.as_string(param);
-    }
-    *models = Json(all);
+    *models = change_names(models->as_string(param), [&](const std::string& given) {
+      Json model = given;
+      if (is_path(given)) visit(model);
+      return model.as_string(param);
+    });
   }
 }
 
@@ -372,12 +379,12 @@ std::vector<std::string> others_read(const RecipeStep& step) {
 Json with_models(const RecipeStep& step, const std::function<std::string(std::size_t step)>& model) {
   Json params = step.params;
   for (const char* param : kModelParams) {
-    std::string names;
-    for (const std::string& name : models_named(step, param)) {
-      const auto number = step_number(name);
-      names += (names.empty() ? "" : ",") + (number ? model(*number) : name);
-    }
-    if (!names.empty()) params.set(param, names);
+    const Json* names = params.find(param);
+    if (names == nullptr) continue;
+    params.set(param, change_names(names->as_string(param), [&](const std::string& name) {
+                 const auto number = step_number(name);
+                 return number ? model(*number) : name;
+               }));
   }
   return params;
 }

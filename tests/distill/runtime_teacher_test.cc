@@ -6,8 +6,7 @@
 
 #include "compress/method.h"
 #include "distill/answers.h"
-#include "distill/kept_answers.h"
-#include "distill/teacher_fit.h"
+#include "distill/distill.h"
 #include "io/model_folder.h"
 #include "io/safetensors.h"
 #include "runtime/engine.h"
@@ -35,12 +34,11 @@ class RuntimeTeacherTest : public ::testing::Test {
     testing::write_task(work_.path(), rows_);
   }
   void quantize(const std::string& from, const std::string& to) const {
-    const Model model = read_model(work_ / from);
     const Method& method = *find_method("quantize");
     MethodContext context;
     MethodReport report;
-    const Json params = resolve_params(method, Json::object());
-    write_model(method.apply(model, params, context, report), work_ / to);
+    const Model model = read_model(work_ / from);
+    write_model(method.apply(model, resolve_params(method, Json::object()), context, report), work_ / to);
   }
   void make_classifier() const {
     train::FinetuneSettings s = testing::tiny_training(work_.path(), "teacher", 3);
@@ -63,17 +61,6 @@ class RuntimeTeacherTest : public ::testing::Test {
     return distill::distill(settings, [this](const std::string& text) { told_ += text; }).loop.loss;
   }
   bool asked_runtime() const { return told_.find("inference runtime") != std::string::npos; }
-  // Of the one file that is there, which is removed.
-  at::Tensor take_answers() const {
-    fs::path only;
-    for (const auto& file : fs::directory_iterator(work_ / "cache/teacher")) {
-      EXPECT_TRUE(only.empty());
-      only = file.path();
-    }
-    at::Tensor rows = distill::read_answers(only).clone();
-    fs::remove(only);
-    return rows;
-  }
   // By their parts; files: how many there are.
   std::map<std::string, at::Tensor> take_all_answers(std::size_t files = 0) const {
     std::map<std::string, at::Tensor> all;
@@ -90,6 +77,7 @@ class RuntimeTeacherTest : public ::testing::Test {
     fs::remove_all(work_ / "cache/teacher");
     return all;
   }
+  at::Tensor take_answers() const { return take_all_answers(1).begin()->second; }  // of the one file
   // What the model says of the task's rows, one alone at a time.
   at::Tensor say(const std::string& name, OutputKind kind) const {
     const Model model = read_model(work_ / name);
