@@ -10,8 +10,8 @@ The teacher is fine-tuned on the same examples as the student, which is the teac
 mrpc: 3,668 pairs, scored on the dev set and on the 1,725 labelled pairs of its test set. A loss is added to plain kd (0.1 of
 the labels, 0.9 of the soft labels) with a weight that makes its gradient at the encoder as long as that of the soft labels'
 part (`balance`, docs/distillation.md): values say nothing, one loss is 1e-5 where another is 30; NAME-tenth, with a
-tenth of that, of one seed unless --losses names it. A seed is run on one machine, since the teacher is made there: on another it is another one. Done runs are kept,
-a killed one goes on."""
+tenth of that, of one seed unless --losses names it. A seed is run on one machine, since the teacher is made there: on
+another it is another one. Done runs are kept, a killed one goes on."""
 
 import argparse
 import bisect

@@ -20,7 +20,7 @@ import time
 
 import distill
 import sentences
-from finetune import ROOT, TASKS, cache, call, data_folder, steps_of, where_and_when
+from finetune import ROOT, TASKS, cache, call, data_folder, seconds_of, steps_of, where_and_when
 
 RESULTS = ROOT / "campaigns" / "results" / "students"
 RECIPES = ROOT / "recipes" / "distill"
@@ -61,7 +61,7 @@ SHAPES = {"12 layers": (["--layers", 12], "BERT-base"), "6 layers": (["--layers"
 # and BILSTM_VARIANTS of each.
 BILSTMS = {"bilstm-labels": ("train", False, "-"), "bilstm-kd": ("train", True, "-"), "bilstm-labels-all": ("all", False, "-"),
            "bilstm-kd-all": ("all", True, "-"), "bilstm": ("augmented", True, "96 %")}
-BILSTM_EPOCHS = {"train": 5, "all": 5, "augmented": 5}
+BILSTM_EPOCHS = 5
 BILSTM_VARIANTS = 3
 # One network for several tasks, as recipes/distill/attentive-bilstm.json has it, by the command that keeps all tasks' models.
 MULTITASK = {"attentive-bilstm": (["sst2", "mrpc"], "-")}
@@ -101,6 +101,21 @@ def run_name(args, student, task):
 
 def teacher_of(task):
     return str(cache() / "models" / f"bert-base-{task}")
+
+
+def threads_of(args):
+    return ("-t", args.threads) if args.threads else ()
+
+
+def score_of(args, model, task):
+    """Of a model on the dev set, by the task's metric."""
+    _, eval_task, metric, *_ = TASKS[task]
+    return call([args.penjing, "eval", model, "--task", eval_task, "--data", data_of(task), "--split", "dev", "--json",
+                 "--quiet"])["metrics"][metric]["value"]
+
+
+def weight_bytes(model):
+    return sum(f.stat().st_size for f in model.glob("*.safetensors"))
 
 
 def quick_teacher_of(args, task):
@@ -143,13 +158,12 @@ def bilstm_steps(args, student, task):
         variants = cache() / "data" / f"{task}-bilstm-{BILSTM_VARIANTS}" / "augmented.tsv"
         augment(args, "bert-base", "bilstm", task, data, BILSTM_VARIANTS, variants)
         data = variants
-    epochs = BILSTM_EPOCHS[split]
     learned = {"method": "finetune"}
     if taught:
         learned = {"method": "distill", "losses": [{"loss": "mse", "params": {"of": "logits", "over": "vectors"}}], "label_weight": 0,
                    "teacher": quick_teacher_of(args, task) if split == "augmented" else teacher_of(task)}
     return teacher_of(task), [{"method": "bilstm"},
-                              {**learned, "task": task, "data": str(data), "train_split": "train", "epochs": epochs, "no_eval": True,
+                              {**learned, "task": task, "data": str(data), "train_split": "train", "epochs": BILSTM_EPOCHS, "no_eval": True,
                                "batch_size": 50, "learning_rate": 1e-3, "seed": args.seed}]
 
 
@@ -172,10 +186,10 @@ def trimmed_steps(args, student, task):
 
 def augmented_steps(args, student, task):
     of, own, _ = AUGMENTED[student]
-    if of not in STUDENTS:
-        model, steps = teacher_of(task), [{"method": "student", "layers": of, "from": "first"}]
-    else:
+    if of in STUDENTS:
         model, steps = end_of(args, of, student, task), []
+    else:
+        model, steps = teacher_of(task), [{"method": "student", "layers": of, "from": "first"}]
     recipe = recipe_steps(args, "kd-more-texts")[1]
     del recipe["start"]  # its number's, of a recipe that carves
     step = {**recipe, **own, "teacher": quick_teacher_of(args, task), "task": task, "train_split": "train",
@@ -204,7 +218,7 @@ def general_tinybert(args, steps, name):
         out.parent.mkdir(parents=True, exist_ok=True)
         recipe = out.with_suffix(".recipe.json")
         recipe.write_text(json.dumps({"model": str(cache() / "models" / "bert-base"), "steps": steps}, indent=1) + "\n")
-        call([args.penjing, "run", recipe, "--out", f"{out}.run", "--json", *(("-t", args.threads) if args.threads else ())])
+        call([args.penjing, "run", recipe, "--out", f"{out}.run", "--json", *threads_of(args)])
         out.symlink_to((pathlib.Path(f"{out}.run") / "model").resolve())
     return str(out)
 
@@ -258,7 +272,8 @@ def student_steps(args, student, task):
 
 
 def recipe_of(args, student, task):
-    kinds = ((BILSTMS, bilstm_steps), (AUGMENTED, augmented_steps), (TRIMMED, trimmed_steps), (TINYBERTS, tinybert_steps), (STUDENTS, student_steps))
+    kinds = ((BILSTMS, bilstm_steps), (AUGMENTED, augmented_steps), (TRIMMED, trimmed_steps), (TINYBERTS, tinybert_steps),
+             (STUDENTS, student_steps))
     steps_for = next(made for kind, made in kinds if student in kind)
     model, steps = steps_for(args, student, task)
     return {"model": model, "steps": [*steps, {"method": "quantize"}],
@@ -274,27 +289,27 @@ def run_multitask(args, student):
     carve, plan = recipe_steps(args, student)[2:4]
     folder = cache() / "models" / "students"
     out, carved = folder / run_name(args, student, "all"), folder / f"{student}-carved"
-    threads = ("-t", args.threads) if args.threads else ()
     if not carved.exists():
         call([args.penjing, "student", teacher_of(tasks[0]), "--method", carve["method"], "--pooling", carve["pooling"], "--out", carved, "--quiet"])
     begin = time.time()
     data = [more_texts(args, task) if task in UNLABELLED else data_of(task) for task in tasks]
-    call([args.penjing, "multitask", carved, "--tasks", ",".join(tasks), "--data", *data, "--teacher", ",".join(map(teacher_of, tasks)),
-          "--losses", json.dumps(plan["losses"]), "--label-weight", plan["label_weight"], "--epochs", plan["epochs"],
-          "--batch-size", plan["batch_size"], "--learning-rate", plan["learning_rate"], "--no-eval", "--seed", args.seed, "--out", out,
-          "--resume", "--json", *threads])
-    seconds = time.time() - begin
+    done = out.exists()
+    if not done:
+        call([args.penjing, "multitask", carved, "--tasks", ",".join(tasks), "--data", *data, "--teacher", ",".join(map(teacher_of, tasks)),
+              "--losses", json.dumps(plan["losses"]), "--label-weight", plan["label_weight"], "--epochs", plan["epochs"],
+              "--batch-size", plan["batch_size"], "--learning-rate", plan["learning_rate"], "--no-eval", "--seed", args.seed, "--out", out,
+              "--resume", "--json", *threads_of(args)])
+    seconds = seconds_of(out) if done else time.time() - begin
     for task, result in results.items():
-        _, eval_task, metric, *_ = TASKS[task]
         small = folder / f"{result.stem}-int8"
-        call([args.penjing, "quantize", out / task, "--out", small, "--quiet"])
-        values = [call([args.penjing, "eval", model, "--task", eval_task, "--data", data_of(task), "--split", "dev", "--json", "--quiet"])
-                  ["metrics"][metric]["value"] for model in (out / task, small, teacher_of(task))]
-        steps = [{"name": name, "seconds": took, "scores": {f"{task}.{metric}": {"value": value}},
-                  "bytes": sum(f.stat().st_size for f in model.glob("*.safetensors"))}
-                 for name, took, value, model in (("multitask", seconds, values[0], out / task), ("quantize", 0, values[1], small))]
-        result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": [{key: step[key] for key in MULTITASK_SAYS if key in step} for step in (carve, plan)],
-                                      "teacher": values[2], "wall": time.time() - begin, **where_and_when()}, indent=1) + "\n")
+        if not small.exists():
+            call([args.penjing, "quantize", out / task, "--out", small, "--quiet"])
+        steps = [{"name": name, "seconds": took, "scores": {f"{task}.{TASKS[task][2]}": {"value": score_of(args, model, task)}},
+                  "bytes": weight_bytes(model)} for name, took, model in (("multitask", seconds, out / task), ("quantize", 0, small))]
+        says = [{key: step[key] for key in MULTITASK_SAYS if key in step} for step in (carve, plan)]
+        result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": says,
+                                      "teacher": score_of(args, teacher_of(task), task), "wall": time.time() - begin, **where_and_when()},
+                                     indent=1) + "\n")
     write_table()
 
 
@@ -308,7 +323,7 @@ def run(args, student, task):
     recipe = folder / f"{result.stem}.recipe.json"
     recipe.write_text(json.dumps(recipe_of(args, student, task), indent=1) + "\n")
     begin = time.time()
-    report = call([args.penjing, "run", recipe, "--out", out, "--json", *(("-t", args.threads) if args.threads else ())])
+    report = call([args.penjing, "run", recipe, "--out", out, "--json", *threads_of(args)])
     RESULTS.mkdir(parents=True, exist_ok=True)
     steps = [{"name": s["name"], "seconds": s["seconds"], **s["measured"]} for s in report["steps"]]
     plan = json.loads(recipe.read_text())["steps"]
@@ -317,10 +332,8 @@ def run(args, student, task):
             step[key] = pathlib.Path(step[key]).name
         if "texts" in step:
             step["texts"] = [pathlib.Path(file).name for file in step["texts"]]
-    _, eval_task, metric, *_ = TASKS[task]
-    teacher = call([args.penjing, "eval", teacher_of(task), "--task", eval_task, "--data", data_of(task), "--split", "dev", "--json",
-                    "--quiet"])["metrics"][metric]["value"]
-    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan, "teacher": teacher,
+    result.write_text(json.dumps({"student": student, "task": task, "seed": args.seed, "steps": steps, "plan": plan,
+                                  "teacher": score_of(args, teacher_of(task), task),
                                   "wall": time.time() - begin, **where_and_when()}, indent=1) + "\n")
     subprocess.run(["rm", "-rf", out / "work"], check=True)
     write_table()
@@ -343,7 +356,7 @@ def measure(args):
         inside = call([args.penjing, "inspect", forms["fp32"], "--json"])
         encoder = [part for part in inside["parts"] if part["part"] != "heads"]  # of masked words; nobody asks for them here
         found = {**{key: sum(part[key] for part in encoder) for key in ("parameters", "flops")}, **where_and_when(),
-                 "bytes": {form: sum(f.stat().st_size for f in path.glob("*.safetensors")) for form, path in forms.items()}}
+                 "bytes": {form: weight_bytes(path) for form, path in forms.items()}}
         for form, model in forms.items():
             timed = call([args.penjing, "bench", model, "--against", teacher, "--shapes", "1x32,1x128,32xvar",
                           "--no-cold-start", "--json", "--quiet"])
